@@ -1,1 +1,7 @@
+//! `postfix-agentx`: an SNMP subagent that shows what the Postfix on this host is doing.
+//!
+//! (drawing to come)
 
+pub mod agentx;
+pub mod mib;
+pub mod smi;

@@ -1,1 +1,2 @@
-fn main(){}
+//! Arguments, logging, exit codes; no logic.
+fn main() {}

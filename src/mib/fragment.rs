@@ -1,0 +1,180 @@
+//! The content of one table at one moment.
+
+use super::table::{Get, Index, Table};
+use crate::smi::{Oid, Value};
+use std::{
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+/// One table, finished, sorted and immutable. Cells stand column by column, the order in which SNMP walks them.
+#[derive(Debug)]
+pub struct Fragment {
+    entry: &'static [u32],
+    /// Sub-identifiers of one row's index.
+    arity: usize,
+    /// All rows' indices, one after the other, ascending.
+    indices: Vec<u32>,
+    columns: Vec<Cells>,
+    /// When a collector that hangs has been silent for so long that its values are no longer shown.
+    expires: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Cells {
+    number: u32,
+    /// The rows that have this object, ascending; `None`: all of them.
+    rows: Option<Vec<u32>>,
+    cells: Vec<Cell>,
+}
+
+/// An age must never freeze and a level may move between publications: both are computed when asked, without I/O.
+#[derive(Debug)]
+enum Cell {
+    Fixed(Value),
+    Age(Instant),
+    AgeTicks(Instant),
+    LiveGauge32(Arc<AtomicU64>),
+    LiveCounter32(Arc<AtomicU64>),
+}
+
+fn saturate(value: u64) -> u32 {
+    u32::try_from(value).unwrap_or(u32::MAX)
+}
+
+impl Cell {
+    fn of<R>(get: &Get<R>, row: &R) -> Option<Cell> {
+        Some(match get {
+            Get::Integer(f) => Cell::Fixed(Value::Integer(f(row)?)),
+            // SNMP counters wrap; the state behind them has 64 bits.
+            Get::Counter32(f) => Cell::Fixed(Value::Counter32(f(row)? as u32)),
+            Get::Counter64(f) => Cell::Fixed(Value::Counter64(f(row)?)),
+            Get::Gauge32(f) | Get::Unsigned32(f) => Cell::Fixed(Value::Gauge32(saturate(f(row)?))),
+            Get::Text(f) | Get::DateAndTime(f) => Cell::Fixed(Value::OctetString(f(row)?)),
+            Get::Age(f) => Cell::Age(f(row)?),
+            Get::AgeTicks(f) => Cell::AgeTicks(f(row)?),
+            Get::LiveGauge32(f) => Cell::LiveGauge32(f(row)?),
+            Get::LiveCounter32(f) => Cell::LiveCounter32(f(row)?),
+        })
+    }
+
+    fn value(&self, now: Instant) -> Value {
+        match self {
+            Cell::Fixed(value) => value.clone(),
+            Cell::Age(since) => Value::Gauge32(saturate(now.saturating_duration_since(*since).as_secs())),
+            Cell::AgeTicks(since) => Value::TimeTicks((now.saturating_duration_since(*since).as_millis() / 10) as u32),
+            Cell::LiveGauge32(value) => Value::Gauge32(saturate(value.load(Ordering::Relaxed))),
+            Cell::LiveCounter32(value) => Value::Counter32(value.load(Ordering::Relaxed) as u32),
+        }
+    }
+}
+
+impl Fragment {
+    pub(super) fn build<R>(table: &Table<R>, rows: &[R]) -> Self {
+        let mut sorted: Vec<(Index, &R)> = rows.iter().map(|row| ((table.index)(row), row)).collect();
+        // Stable, so that the first of two equal indices is the one that stays.
+        sorted.sort_by(|a, b| a.0.cmp(&b.0));
+        sorted.dedup_by(|later, first| {
+            let twice = later.0 == first.0;
+            if twice {
+                tracing::error!(table = table.name, index = ?later.0, "two rows with one index, the second is left out");
+            }
+            twice
+        });
+        let arity = sorted.first().map_or(0, |(index, _)| index.len());
+        let indices = sorted.iter().flat_map(|(index, _)| index.iter().copied()).collect();
+        let columns = table
+            .columns
+            .iter()
+            .map(|column| {
+                let mut present = Vec::new();
+                let mut cells = Vec::with_capacity(sorted.len());
+                for (position, (_, row)) in sorted.iter().enumerate() {
+                    if let Some(cell) = Cell::of(&column.get, row) {
+                        present.push(position as u32);
+                        cells.push(cell);
+                    }
+                }
+                let rows = (cells.len() < sorted.len()).then_some(present);
+                Cells { number: column.number, rows, cells }
+            })
+            .collect();
+        Self { entry: table.entry, arity, indices, columns, expires: None }
+    }
+
+    /// Lets the values disappear (noSuchInstance) unless they are published again within `lifetime`.
+    pub fn valid_for(mut self, lifetime: Duration) -> Self {
+        self.expires = Instant::now().checked_add(lifetime);
+        self
+    }
+
+    pub(super) fn entry(&self) -> &'static [u32] {
+        self.entry
+    }
+
+    fn expired(&self, now: Instant) -> bool {
+        self.expires.is_some_and(|at| at <= now)
+    }
+
+    fn row_index(&self, row: usize) -> &[u32] {
+        &self.indices[row * self.arity..(row + 1) * self.arity]
+    }
+
+    /// The first cell of `column` among those whose index satisfies `!before`.
+    fn seek(&self, column: &Cells, before: impl Fn(&[u32]) -> bool) -> Option<(usize, usize)> {
+        let row_at = |cell: usize| column.rows.as_ref().map_or(cell, |rows| rows[cell] as usize);
+        let cell = partition_point(0..column.cells.len(), |cell| before(self.row_index(row_at(cell))));
+        (cell < column.cells.len()).then(|| (cell, row_at(cell)))
+    }
+
+    /// Whether `below` (what follows the entry in a name) begins with one of the columns.
+    pub(super) fn has_column(&self, below: &[u32]) -> bool {
+        below.first().is_some_and(|number| self.columns.iter().any(|c| c.number == *number))
+    }
+
+    pub(super) fn get(&self, below: &[u32], now: Instant) -> Option<Value> {
+        let (number, index) = below.split_first()?;
+        if self.expired(now) {
+            return None;
+        }
+        let column = &self.columns[self.columns.binary_search_by_key(number, |c| c.number).ok()?];
+        let (cell, row) = self.seek(column, |have| have < index)?;
+        (self.row_index(row) == index).then(|| column.cells[cell].value(now))
+    }
+
+    /// The first object after `below` (or at it, with `include`); appends column and index to `name`.
+    pub(super) fn next(&self, below: &[u32], include: bool, now: Instant, name: &mut Oid) -> Option<Value> {
+        if self.expired(now) {
+            return None;
+        }
+        let (wanted, index) = below.split_first().map_or((0, &[][..]), |(number, index)| (*number, index));
+        let first = self.columns.partition_point(|c| c.number < wanted);
+        for column in &self.columns[first..] {
+            let found = if column.number == wanted && !index.is_empty() {
+                self.seek(column, |have| if include { have < index } else { have <= index })
+            } else {
+                self.seek(column, |_| false)
+            };
+            if let Some((cell, row)) = found {
+                name.push(column.number);
+                name.extend(self.row_index(row));
+                return Some(column.cells[cell].value(now));
+            }
+        }
+        None
+    }
+}
+
+/// `slice::partition_point` over positions.
+fn partition_point(range: Range<usize>, before: impl Fn(usize) -> bool) -> usize {
+    let (mut low, mut high) = (range.start, range.end);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if before(middle) { low = middle + 1 } else { high = middle }
+    }
+    low
+}
