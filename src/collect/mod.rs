@@ -8,13 +8,22 @@ pub mod health;
 pub mod instance;
 pub mod registry;
 
-use crate::{config::Config, mib::Publisher, state::StateDirectory};
+use crate::{
+    config::Config,
+    mib::{AnyTable, Publisher},
+    state::StateDirectory,
+};
 use std::{
     io,
     sync::{Arc, Condvar, Mutex, PoisonError},
     thread,
     time::{Duration, Instant},
 };
+
+/// Every table the agent serves.
+pub fn catalogue() -> Vec<&'static dyn AnyTable> {
+    [health::TABLES, instance::TABLES].concat()
+}
 
 /// What every collector works with.
 #[derive(Clone)]
