@@ -7,6 +7,9 @@
 pub mod health;
 pub mod instance;
 pub mod registry;
+mod throttled;
+
+pub use throttled::Throttled;
 
 use crate::{
     config::Config,
@@ -38,6 +41,8 @@ pub struct Context {
     pub instances: instance::Instances,
     /// What must outlive the process.
     pub state: StateDirectory,
+    /// Programs master has stopped starting: from the log, for the processes.
+    pub throttled: Throttled,
 }
 
 /// What a collector wants after a refresh.
