@@ -2,7 +2,7 @@
 //!
 //! Unknown keys and wrong values are refused with file:line:column. Durations are written as `500ms`, `30s`, `5m`, `1h`.
 
-use crate::smi::Oid;
+use crate::{agentx::Address, smi::Oid};
 use serde::{Deserialize, Deserializer, de};
 use std::{
     fs, io,
@@ -42,11 +42,12 @@ impl Default for Config {
 }
 
 /// `agentx:`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields, default)]
 pub struct AgentX {
     /// snmpd's agentXSocket: `unix:/path`, `/path`, `tcp:host:port`, or several separated by commas.
-    pub address: String,
+    #[serde(deserialize_with = "addresses")]
+    pub address: Vec<Address>,
     /// Where POSTFIX-MIB is rooted. A site with an enterprise number of its own re-roots it.
     #[serde(deserialize_with = "oid")]
     pub root: Oid,
@@ -58,7 +59,7 @@ pub struct AgentX {
 impl Default for AgentX {
     fn default() -> Self {
         Self {
-            address: "unix:/var/agentx/master".into(),
+            address: vec![Address::Unix("/var/agentx/master".into())],
             // { netSnmpPlaypen 25 }
             root: Oid::from([1, 3, 6, 1, 4, 1, 8072, 9999, 9999, 25]),
             priority: 127,
@@ -240,6 +241,10 @@ pub enum LogStart {
     End,
     /// Count all that stands in the current file.
     Start,
+}
+
+fn addresses<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Address>, D::Error> {
+    Address::list(&String::deserialize(deserializer)?).map_err(de::Error::custom)
 }
 
 fn oid<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Oid, D::Error> {

@@ -3,8 +3,12 @@
 //! (drawing to come)
 
 pub mod agentx;
+pub mod check;
+pub mod cli;
 pub mod collect;
 pub mod config;
+pub mod daemon;
+pub mod dump;
 pub mod mib;
 pub mod postfix;
 pub mod smi;
