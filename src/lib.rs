@@ -3,5 +3,9 @@
 //! (drawing to come)
 
 pub mod agentx;
+pub mod collect;
+pub mod config;
 pub mod mib;
+pub mod postfix;
 pub mod smi;
+pub mod state;

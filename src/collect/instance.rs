@@ -1,0 +1,346 @@
+//! Which Postfix instances there are, and whether they run: postfixInstanceTable.
+//!
+//! postconf(1) runs only when main.cf or master.cf changed or another master runs; State comes from /proc/locks
+//! ([`crate::postfix::master`]). The list is what every other collector works from.
+
+use super::{
+    Collector, Context, Next,
+    health::{Condition, Severity, Source, SourceKind, Subject},
+    registry::Registry,
+};
+use crate::{
+    config,
+    mib::{AnyTable, Get, Index, Table, column, scalars, text},
+    postfix::{
+        instance::Instance,
+        master::{Locks, Master},
+    },
+};
+use arc_swap::ArcSwap;
+use std::{
+    collections::BTreeMap,
+    fs,
+    os::unix::{ffi::OsStrExt, fs::MetadataExt},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// The tables this module owns.
+pub static TABLES: &[&dyn AnyTable] = &[&INSTANCES, &TOTALS];
+
+static INSTANCES: Table<Row> = Table {
+    name: "postfixInstanceTable",
+    entry: &[1, 3, 1, 1],
+    index: |r| Index::from_slice(&[r.instance.index]),
+    columns: &[
+        column(2, "postfixInstanceName", Get::Text(|r| Some(text(&r.instance.name, 64)))),
+        column(3, "postfixInstanceConfigDirectory", Get::Text(|r| Some(path(&r.instance.config_directory)))),
+        column(4, "postfixInstanceQueueDirectory", Get::Text(|r| Some(path(&r.instance.queue_directory)))),
+        column(5, "postfixInstanceVersion", Get::Text(|r| Some(text(&r.instance.version, 64)))),
+        column(6, "postfixInstanceHostname", Get::Text(|r| Some(text(&r.instance.hostname, 255)))),
+        column(7, "postfixInstanceState", Get::Integer(|r| Some(r.state() as i32))),
+        column(8, "postfixInstanceMasterPid", Get::Gauge32(|r| r.pid().map(u64::from))),
+        column(9, "postfixInstanceUptime", Get::Age(|r| r.uptime())),
+    ],
+};
+
+static TOTALS: Table<Totals> = scalars(
+    "postfixTotalInstanceObjects",
+    &[1, 2, 3],
+    &[
+        column(1, "postfixTotalInstances", Get::Gauge32(|t| Some(t.instances))),
+        column(2, "postfixTotalInstancesRunning", Get::Gauge32(|t| t.running)),
+    ],
+);
+
+fn path(path: &Path) -> crate::smi::Octets {
+    text(path.as_os_str().as_bytes(), 255)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Running = 1,
+    Stopped = 2,
+    Unknown = 3,
+}
+
+struct Row {
+    instance: Arc<Instance>,
+    master: Master,
+    /// When the master began, where /proc tells.
+    started: Option<Instant>,
+}
+
+struct Totals {
+    instances: u64,
+    running: Option<u64>,
+}
+
+impl Row {
+    fn state(&self) -> State {
+        match self.master {
+            Master::Running(_) => State::Running,
+            Master::Stopped => State::Stopped,
+            Master::Unknown(_) => State::Unknown,
+        }
+    }
+
+    /// 0 while stopped, absent while unknown.
+    fn pid(&self) -> Option<u32> {
+        match self.master {
+            Master::Running(pid) => Some(pid),
+            Master::Stopped => Some(0),
+            Master::Unknown(_) => None,
+        }
+    }
+
+    fn uptime(&self) -> Option<Instant> {
+        match self.master {
+            // An age counted from the future is 0.
+            Master::Stopped => Instant::now().checked_add(Duration::from_secs(365 * 86_400)),
+            _ => self.started,
+        }
+    }
+}
+
+/// The instances as last found, shared with every collector. An unchanged list is the same `Arc`.
+#[derive(Clone, Default)]
+pub struct Instances(Arc<ArcSwap<Vec<Arc<Instance>>>>);
+
+impl Instances {
+    /// The current list, by index.
+    pub fn current(&self) -> Arc<Vec<Arc<Instance>>> {
+        self.0.load_full()
+    }
+
+    /// Replaces the list (tests put theirs here).
+    pub fn set(&self, list: Vec<Arc<Instance>>) {
+        self.0.store(Arc::new(list));
+    }
+}
+
+/// What tells that an instance must be read again: both files, and which master runs.
+#[derive(Clone, PartialEq, Eq)]
+struct Fingerprint(Vec<Option<(u64, u64, i64, i64, u64)>>);
+
+impl Fingerprint {
+    fn of(directory: &Path) -> Self {
+        let stat = |file: &str| {
+            let meta = fs::metadata(directory.join(file)).ok()?;
+            Some((meta.dev(), meta.ino(), meta.mtime(), meta.mtime_nsec(), meta.size()))
+        };
+        Self(vec![stat("main.cf"), stat("master.cf")])
+    }
+}
+
+struct Known {
+    fingerprint: Fingerprint,
+    instance: Arc<Instance>,
+}
+
+/// The collector.
+pub struct InstanceCollector {
+    context: Context,
+    registry: Registry,
+    known: BTreeMap<PathBuf, Known>,
+    sources: BTreeMap<u32, Source>,
+    /// Stands for a configured instance that could not be read even once.
+    nowhere: BTreeMap<PathBuf, (u32, Source)>,
+    published: Vec<Arc<Instance>>,
+}
+
+const INTERVAL: Duration = Duration::from_secs(10);
+const STATE: &str = "instances";
+const STATE_VERSION: u32 = 1;
+
+impl InstanceCollector {
+    /// Takes the saved indices over.
+    pub fn new(context: Context) -> Self {
+        let registry = context.state.load(STATE, STATE_VERSION).unwrap_or_else(|e| {
+            tracing::warn!("{e}");
+            None
+        });
+        Self {
+            context,
+            registry: registry.unwrap_or_else(|| Registry::new(1)),
+            known: BTreeMap::new(),
+            sources: BTreeMap::new(),
+            nowhere: BTreeMap::new(),
+            published: Vec::new(),
+        }
+    }
+
+    /// The instances the configuration names, and those they list, in postmulti's order.
+    fn wanted(&mut self) -> Vec<(config::Instance, Result<Arc<Instance>, String>)> {
+        let configured = match self.context.config.instances.as_slice() {
+            [] => vec![config::Instance::default()],
+            list => list.to_vec(),
+        };
+        let explicit: Vec<PathBuf> = configured.iter().map(|i| i.config_directory.clone()).collect();
+        let mut found = Vec::new();
+        for settings in configured {
+            let read = self.read(&settings);
+            let listed: Vec<PathBuf> = match &read {
+                Ok(instance) if settings.discover => instance.listed().map(Path::to_owned).collect(),
+                _ => Vec::new(),
+            };
+            found.push((settings.clone(), read));
+            for directory in listed.into_iter().filter(|d| !explicit.contains(d)) {
+                // What is given for the listing instance by name or path is its own; how to read holds for all.
+                let settings = config::Instance {
+                    config_directory: directory,
+                    name: None,
+                    queue_directory: None,
+                    syslog_name: None,
+                    version: None,
+                    discover: false,
+                    ..settings.clone()
+                };
+                let read = self.read(&settings);
+                found.push((settings, read));
+            }
+        }
+        found
+    }
+
+    fn read(&mut self, settings: &config::Instance) -> Result<Arc<Instance>, String> {
+        let directory = &settings.config_directory;
+        let fingerprint = Fingerprint::of(directory);
+        if let Some(known) = self.known.get(directory).filter(|known| known.fingerprint == fingerprint) {
+            return Ok(known.instance.clone());
+        }
+        let mut instance = Instance::read(settings).map_err(|e| e.to_string())?;
+        let taken = |name: &str| self.known.iter().any(|(d, k)| d != directory && k.instance.name == name);
+        if taken(&instance.name) {
+            // Two instances without multi_instance_name: the directory tells them apart.
+            instance.name = directory.display().to_string();
+        }
+        instance.index = self.registry.index(&instance.name).ok_or("more instances than fit in the index registry")?;
+        let instance = Arc::new(instance);
+        self.known.insert(directory.clone(), Known { fingerprint, instance: instance.clone() });
+        Ok(instance)
+    }
+
+    fn source(&mut self, instance: &Instance) -> &Source {
+        self.sources.entry(instance.index).or_insert_with(|| {
+            self.context.health.source(instance.index, &instance.name, SourceKind::Instance, INTERVAL)
+        })
+    }
+}
+
+impl Collector for InstanceCollector {
+    fn name(&self) -> &'static str {
+        "instance"
+    }
+
+    fn refresh(&mut self) -> Next {
+        let begun = Instant::now();
+        let names_before = self.registry.iter().count();
+        let wanted = self.wanted();
+        self.known.retain(|directory, _| wanted.iter().any(|(settings, _)| settings.config_directory == *directory));
+        let locks = Locks::read();
+        let mut rows: Vec<Row> = Vec::new();
+        let mut conditions = Vec::new();
+        for (settings, read) in wanted {
+            let directory = settings.config_directory;
+            let instance = match read {
+                Ok(instance) => instance,
+                Err(error) => {
+                    self.unreadable(directory, &error);
+                    continue;
+                }
+            };
+            self.nowhere.remove(&directory);
+            let master = locks.master(&instance.queue_directory);
+            let condition = |severity, subject, text| Condition { severity, subject, text };
+            let source = self.source(&instance);
+            match &master {
+                Master::Unknown(why) => {
+                    source.failure(why);
+                    let text = format!("{}: cannot tell whether it runs: {why}", instance.name);
+                    conditions.push(condition(Severity::Unknown, Subject::Daemon, text));
+                }
+                Master::Stopped => {
+                    source.success("postconf", begun.elapsed());
+                    if expected_to_run(&instance) {
+                        let text = format!(
+                            "{}: Postfix is stopped; start it with `postmulti -i {0} -p start` or `postfix -c {1} start`",
+                            instance.name,
+                            directory.display()
+                        );
+                        conditions.push(condition(Severity::Critical, Subject::InstanceDown, text));
+                    }
+                }
+                Master::Running(_) => source.success("postconf", begun.elapsed()),
+            }
+            let started = match master {
+                Master::Running(pid) => process_start(pid),
+                _ => None,
+            };
+            rows.push(Row { instance, master, started });
+        }
+        let list: Vec<_> = rows.iter().map(|row| row.instance.clone()).collect();
+        self.sources.retain(|index, _| list.iter().any(|i| i.index == *index));
+        self.context.health.conditions("instance", conditions);
+        let running = rows
+            .iter()
+            .all(|r| r.state() != State::Unknown)
+            .then(|| rows.iter().filter(|r| r.state() == State::Running).count() as u64);
+        let totals = Totals { instances: rows.len() as u64, running };
+        self.context.publisher.publish(
+            [INSTANCES.fragment(&rows), TOTALS.fragment(&[totals])].map(|f| f.valid_for(Duration::from_secs(180))),
+        );
+        let same =
+            list.len() == self.published.len() && list.iter().zip(&self.published).all(|(a, b)| Arc::ptr_eq(a, b));
+        if !same {
+            for instance in &list {
+                tracing::info!(index = instance.index, name = instance.name, config = %instance.config_directory.display(), queue = %instance.queue_directory.display(), "instance");
+            }
+            self.published = list.clone();
+            self.context.instances.set(list);
+        }
+        if self.registry.iter().count() != names_before
+            && let Err(e) = self.context.state.save(STATE, STATE_VERSION, &self.registry)
+        {
+            tracing::warn!("{e}");
+        }
+        Next::After(INTERVAL)
+    }
+}
+
+impl InstanceCollector {
+    /// A configured instance without a name yet gets its row in postfixSourceTable under its directory.
+    fn unreadable(&mut self, directory: PathBuf, error: &str) {
+        if let Some(known) = self.published.iter().find(|i| i.config_directory == directory)
+            && let Some(source) = self.sources.get(&known.index)
+        {
+            source.failure(error);
+            return;
+        }
+        if !self.nowhere.contains_key(&directory) {
+            let name = directory.display().to_string();
+            let Some(index) = self.registry.index(&name) else { return };
+            let source = self.context.health.source(index, &name, SourceKind::Instance, INTERVAL);
+            self.nowhere.insert(directory.clone(), (index, source));
+        }
+        if let Some((_, source)) = self.nowhere.get(&directory) {
+            source.failure(error);
+        }
+    }
+}
+
+/// Whether a stopped instance is a fault. A secondary one that `postmulti -e disable` took out is not.
+fn expected_to_run(instance: &Instance) -> bool {
+    let secondary = instance.parameter("multi_instance_name").is_some() && instance.listed().next().is_none();
+    !secondary || instance.parameter("multi_instance_enable") == Some("yes")
+}
+
+/// When a process began, on the monotonic clock: /proc/PID/stat counts its start in clock ticks since boot.
+fn process_start(pid: u32) -> Option<Instant> {
+    let stat = procfs::process::Process::new(i32::try_from(pid).ok()?).ok()?.stat().ok()?;
+    let started = Duration::from_millis(stat.starttime * 1_000 / procfs::ticks_per_second());
+    let boot = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let since_boot = Duration::new(u64::try_from(boot.tv_sec).ok()?, u32::try_from(boot.tv_nsec).ok()?);
+    Instant::now().checked_sub(since_boot.checked_sub(started)?)
+}

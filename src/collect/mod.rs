@@ -1,0 +1,120 @@
+//! Collectors: one folder or file a subject, with its rows, tables, collector and tests together.
+//!
+//! A collector owns its tables and all its state, runs on a thread of its own at nice 10, reads with plain blocking calls,
+//! publishes finished [`Fragment`](crate::mib::Fragment)s and reports to [`health`]. It never talks to snmpd, and a
+//! collector that hangs harms only itself.
+
+pub mod health;
+pub mod instance;
+pub mod registry;
+mod throttled;
+
+pub use throttled::Throttled;
+
+use crate::{
+    config::Config,
+    mib::{AnyTable, Publisher},
+    state::StateDirectory,
+};
+use std::{
+    io,
+    sync::{Arc, Condvar, Mutex, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// Every table the agent serves.
+pub fn catalogue() -> Vec<&'static dyn AnyTable> {
+    [health::TABLES, instance::TABLES].concat()
+}
+
+/// What every collector works with.
+#[derive(Clone)]
+pub struct Context {
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// Where tables go.
+    pub publisher: Publisher,
+    /// Where success and failure are reported.
+    pub health: health::Health,
+    /// The instances of this host, as last found.
+    pub instances: instance::Instances,
+    /// What must outlive the process.
+    pub state: StateDirectory,
+    /// Programs master has stopped starting: from the log, for the processes.
+    pub throttled: Throttled,
+}
+
+/// What a collector wants after a refresh.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// It is not through yet: call again at once. What it published so far may be incomplete.
+    Again,
+    /// It is through; call again after so long.
+    After(Duration),
+}
+
+/// One source of numbers.
+pub trait Collector: Send {
+    /// Name of its thread and tracing span; 15 characters at most, `ps -L` shows it.
+    fn name(&self) -> &'static str;
+
+    /// Reads the source, publishes, reports to health. Takes its time: it is the only one that waits. Where it works in
+    /// pieces it returns [`Next::Again`] in between, so that a stop is noticed.
+    fn refresh(&mut self) -> Next;
+
+    /// Saves what must outlive the process. Called when the agent stops.
+    fn finish(&mut self) {}
+}
+
+/// The agent's end, as collectors see it.
+#[derive(Clone, Default)]
+pub struct Stop(Arc<(Mutex<bool>, Condvar)>);
+
+impl Stop {
+    /// Tells everyone.
+    pub fn stop(&self) {
+        *self.0.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.0.1.notify_all();
+    }
+
+    /// Waits until then or for the stop; says whether it was the stop.
+    pub fn wait_until(&self, then: Instant) -> bool {
+        let mut stopped = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        while !*stopped {
+            let left = then.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            stopped = self.0.1.wait_timeout(stopped, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        true
+    }
+}
+
+/// Runs a collector on a thread of its own until the stop.
+pub fn spawn(mut collector: Box<dyn Collector>, stop: Stop) -> io::Result<thread::JoinHandle<()>> {
+    let name = collector.name();
+    thread::Builder::new().name(name.into()).spawn(move || {
+        // A catch-up must not hurt the mail. On Linux this is the nice value of the calling thread alone.
+        if let Err(e) = rustix::process::setpriority_process(None, 10) {
+            tracing::warn!(collector = name, error = %e, "cannot lower the priority");
+        }
+        let _span = tracing::info_span!("collector", name).entered();
+        loop {
+            let wait = match collector.refresh() {
+                Next::Again => Duration::ZERO,
+                Next::After(wait) => wait,
+            };
+            if stop.wait_until(Instant::now() + wait) {
+                break;
+            }
+        }
+        collector.finish();
+    })
+}
+
+/// Refreshes until the collector is through once, for `dump`.
+pub fn run_once(collector: &mut dyn Collector) {
+    while collector.refresh() == Next::Again {}
+}

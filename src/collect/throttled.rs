@@ -1,0 +1,53 @@
+//! Services master has stopped starting: what the log tells the process collector.
+//!
+//! A command that cannot be started ends in `bad command startup -- throttling` (master_wakeup, master_spawn), and master
+//! leaves that service alone for service_throttle_time. Nothing in /proc shows it, so the log collector notes it here.
+
+use rustc_hash::FxHashMap;
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
+
+/// So many programs of all instances are remembered; master.cf of a host has far fewer.
+const PROGRAMS: usize = 1_024;
+
+/// When master last throttled a program. Clones are the same one.
+#[derive(Clone, Debug, Default)]
+pub struct Throttled(Arc<Mutex<FxHashMap<(u32, Box<str>), Instant>>>);
+
+impl Throttled {
+    /// Master of `instance` has just throttled `program` (the last component of the path in the warning, which is what
+    /// master.cf calls the command). To be called for lines as they are written, not for a catch-up.
+    pub fn note(&self, instance: u32, program: &str) {
+        let mut map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if map.len() < PROGRAMS || map.contains_key(&(instance, Box::from(program))) {
+            map.insert((instance, program.into()), Instant::now());
+        }
+    }
+
+    /// When `program` of `instance` was throttled last.
+    pub fn since(&self, instance: u32, program: &str) -> Option<Instant> {
+        let map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        map.get(&(instance, Box::from(program))).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clones_share_what_is_noted_and_it_is_bounded() {
+        let log = Throttled::default();
+        let processes = log.clone();
+        log.note(1, "smtpd");
+        assert!(processes.since(1, "smtpd").is_some());
+        assert_eq!((processes.since(2, "smtpd"), processes.since(1, "smtp")), (None, None));
+        (0..2 * PROGRAMS).for_each(|i| log.note(3, &i.to_string()));
+        assert_eq!(log.0.lock().unwrap().len(), PROGRAMS);
+        let before = processes.since(1, "smtpd");
+        log.note(1, "smtpd");
+        assert!(processes.since(1, "smtpd") >= before, "a known one is renewed");
+    }
+}

@@ -1,0 +1,337 @@
+//! The YAML configuration. Everything is optional; the structs serde fills are the ones that run.
+//!
+//! Unknown keys and wrong values are refused with file:line:column. Durations are written as `500ms`, `30s`, `5m`, `1h`.
+
+use crate::smi::Oid;
+use serde::{Deserialize, Deserializer, de};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// Where the configuration stands unless `--config` says otherwise.
+pub const DEFAULT_PATH: &str = "/etc/postfix-agentx.yaml";
+
+/// The whole file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// How to reach snmpd and what to register.
+    pub agentx: AgentX,
+    /// Log position and counters, index registries; owned by the agent's user.
+    pub state_directory: PathBuf,
+    /// The Postfix instances; empty: the one `postconf` finds, and those its `multi_instance_directories` names.
+    pub instances: Vec<Instance>,
+    /// What holds for all logs of this host.
+    pub log: Log,
+    /// What holds for all queues of this host.
+    pub queue: QueueTables,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            agentx: AgentX::default(),
+            state_directory: "/var/lib/postfix-agentx".into(),
+            instances: Vec::new(),
+            log: Log::default(),
+            queue: QueueTables::default(),
+        }
+    }
+}
+
+/// `agentx:`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AgentX {
+    /// snmpd's agentXSocket: `unix:/path`, `/path`, `tcp:host:port`, or several separated by commas.
+    pub address: String,
+    /// Where POSTFIX-MIB is rooted. A site with an enterprise number of its own re-roots it.
+    #[serde(deserialize_with = "oid")]
+    pub root: Oid,
+    /// Registration priority (RFC 2741 §7.1.4.1); the smaller wins.
+    #[serde(deserialize_with = "priority")]
+    pub priority: u8,
+}
+
+impl Default for AgentX {
+    fn default() -> Self {
+        Self {
+            address: "unix:/var/agentx/master".into(),
+            // { netSnmpPlaypen 25 }
+            root: Oid::from([1, 3, 6, 1, 4, 1, 8072, 9999, 9999, 25]),
+            priority: 127,
+        }
+    }
+}
+
+/// One entry of `instances:`. What is not given comes from `postconf -c config_directory`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Instance {
+    /// Where its main.cf and master.cf are.
+    pub config_directory: PathBuf,
+    /// Name shown in postfixInstanceName; default multi_instance_name, else `postfix`.
+    pub name: Option<String>,
+    /// For a sidecar that has the spool but no Postfix programs.
+    pub queue_directory: Option<PathBuf>,
+    /// The name before `/program` in its log lines.
+    pub syslog_name: Option<String>,
+    /// mail_version.
+    pub version: Option<String>,
+    /// Where its log lines are.
+    pub log: LogSource,
+    /// How its queue is read.
+    pub queue: Queue,
+    /// Count this instance in postfixTotals. Off for instances that only pass mail on to another one here.
+    pub totals: bool,
+    /// Follow this instance's `multi_instance_directories` as well.
+    pub discover: bool,
+}
+
+impl Default for Instance {
+    fn default() -> Self {
+        Self {
+            config_directory: "/etc/postfix".into(),
+            name: None,
+            queue_directory: None,
+            syslog_name: None,
+            version: None,
+            log: LogSource::Auto,
+            queue: Queue::default(),
+            totals: true,
+            discover: true,
+        }
+    }
+}
+
+/// `log:` of an instance: `auto`, `none`, `{ files: [...] }` or `{ journal: true }`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum LogSource {
+    /// maillog_file, else the first of mail.log, maillog, mail in /var/log, else the journal.
+    #[default]
+    Auto,
+    /// The log is not read.
+    None,
+    /// These files.
+    Files(Vec<PathBuf>),
+    /// The systemd journal's mail facility.
+    Journal,
+}
+
+impl<'de> Deserialize<'de> for LogSource {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Map {
+            #[serde(default)]
+            files: Vec<PathBuf>,
+            #[serde(default)]
+            journal: bool,
+        }
+        struct Visitor;
+        impl<'de> de::Visitor<'de> for Visitor {
+            type Value = LogSource;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("auto, none, { files: [/path, …] } or { journal: true }")
+            }
+            fn visit_str<E: de::Error>(self, word: &str) -> Result<LogSource, E> {
+                match word {
+                    "auto" => Ok(LogSource::Auto),
+                    "none" => Ok(LogSource::None),
+                    other => Err(E::invalid_value(de::Unexpected::Str(other), &self)),
+                }
+            }
+            fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<LogSource, A::Error> {
+                let map = Map::deserialize(de::value::MapAccessDeserializer::new(map))?;
+                match (map.files.is_empty(), map.journal) {
+                    (false, false) => Ok(LogSource::Files(map.files)),
+                    (true, true) => Ok(LogSource::Journal),
+                    _ => Err(de::Error::custom("give either `files: [/path, …]` or `journal: true`")),
+                }
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
+/// `queue:` of an instance.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Queue {
+    /// How the queue is read.
+    pub source: QueueSource,
+    /// The shortest time from one refresh to the next; a slow refresh makes it longer.
+    #[serde(deserialize_with = "duration")]
+    pub interval: Duration,
+}
+
+impl Default for Queue {
+    fn default() -> Self {
+        Self { source: QueueSource::Auto, interval: Duration::from_secs(30) }
+    }
+}
+
+/// Where queue numbers come from.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum QueueSource {
+    /// The spool where it may be read, else showq.
+    #[default]
+    Auto,
+    /// The queue directories.
+    Spool,
+    /// The showq service's socket.
+    Showq,
+}
+
+/// `queue:` at top level.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct QueueTables {
+    /// Rows of postfixDomainTable an instance, `(other)` not counted.
+    pub domains: u32,
+}
+
+impl Default for QueueTables {
+    fn default() -> Self {
+        Self { domains: 50 }
+    }
+}
+
+/// `log:` at top level.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    /// On a loghost: only lines of these hosts count. Empty: all.
+    pub hosts: Vec<String>,
+    /// Transports, or `transport:nexthop`, that lead into a content filter, beside the content_filter postconf knows.
+    pub filters: Vec<String>,
+    /// Service labels (what stands between syslog_name and program) of smtpd's that take filtered mail back.
+    pub reinject_labels: Vec<String>,
+    /// Where a log that was never read before is begun.
+    pub from: LogStart,
+    /// How many queue ids are remembered to tell a first delivery attempt from a retry.
+    pub queue_ids: usize,
+    /// Rows of postfixSenderTable an instance.
+    pub senders: u32,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            hosts: Vec::new(),
+            filters: Vec::new(),
+            reinject_labels: Vec::new(),
+            from: LogStart::End,
+            queue_ids: 262_144,
+            senders: 20,
+        }
+    }
+}
+
+/// Where a log that was never read before is begun.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum LogStart {
+    /// Count what comes from now on.
+    #[default]
+    End,
+    /// Count all that stands in the current file.
+    Start,
+}
+
+fn oid<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Oid, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let oid: Oid = text.parse().map_err(de::Error::custom)?;
+    // 20 more are needed for the longest name below it, and snmpd wants at least an organisation's arc.
+    if (4..=100).contains(&oid.len()) {
+        Ok(oid)
+    } else {
+        Err(de::Error::custom(format!("root `{text}` must have 4 to 100 sub-identifiers")))
+    }
+}
+
+fn priority<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u8, D::Error> {
+    match u8::deserialize(deserializer)? {
+        0 => Err(de::Error::custom("priority must be 1 to 255; smaller wins, 127 is the default")),
+        priority => Ok(priority),
+    }
+}
+
+fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    parse_duration(&text).ok_or_else(|| {
+        de::Error::custom(format!("`{text}` is no duration; write 500ms, 30s, 5m or 1h (from 100ms to 24h)"))
+    })
+}
+
+/// `30s`, `500ms`, `5m`, `1h`: from 100 ms to a day.
+fn parse_duration(text: &str) -> Option<Duration> {
+    let split = text.find(|c: char| !c.is_ascii_digit())?;
+    let (number, unit) = text.split_at(split);
+    let unit = match unit.trim() {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" | "min" => 60_000,
+        "h" => 3_600_000,
+        _ => return None,
+    };
+    let ms = number.parse::<u64>().ok()?.checked_mul(unit)?;
+    (100..=86_400_000).contains(&ms).then(|| Duration::from_millis(ms))
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("{path}: {source}; give another file with --config")]
+    Read {
+        /// The file.
+        path: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The text is not a configuration.
+    #[error("{0}")]
+    Parse(String),
+}
+
+impl Config {
+    /// Reads `path`; without one [`DEFAULT_PATH`], and where that does not exist the defaults.
+    pub fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
+        let file = path.unwrap_or(Path::new(DEFAULT_PATH));
+        let read = |source| ConfigError::Read { path: file.display().to_string(), source };
+        match fs::read_to_string(file) {
+            Ok(text) => parse(&text, &file.display().to_string()),
+            Err(e) if path.is_none() && e.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(e) => Err(read(e)),
+        }
+    }
+}
+
+/// The configuration in `text`; `file` names it in messages.
+pub fn parse(text: &str, file: &str) -> Result<Config, ConfigError> {
+    // A file of comments only is the default configuration, not "null is no mapping".
+    if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
+        return Ok(Config::default());
+    }
+    let config: Config = serde_yaml::from_str(text).map_err(|e| ConfigError::Parse(located(&e, file)))?;
+    for instance in &config.instances {
+        if !instance.config_directory.is_absolute() {
+            let message =
+                format!("{file}: config_directory `{}` must be an absolute path", instance.config_directory.display());
+            return Err(ConfigError::Parse(message));
+        }
+    }
+    Ok(config)
+}
+
+/// `file:line:column: what is wrong`, with the snippet serde-saphyr draws below it.
+fn located(error: &serde_yaml::Error, file: &str) -> String {
+    match error.location() {
+        Some(at) => format!("{file}:{}:{}: {error}", at.line(), at.column()),
+        None => format!("{file}: {error}"),
+    }
+}

@@ -1,0 +1,134 @@
+//! One Postfix instance: where it lives and what its parameters say.
+
+use super::postconf::{self, Parameters, PostconfError};
+use crate::config;
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// One Postfix instance of this host.
+#[derive(Clone, Debug)]
+pub struct Instance {
+    /// postfixInstanceIndex: stays with the name for ever.
+    pub index: u32,
+    /// multi_instance_name, else `postfix`; made unique by the instance collector.
+    pub name: String,
+    /// Where main.cf and master.cf are.
+    pub config_directory: PathBuf,
+    /// The spool.
+    pub queue_directory: PathBuf,
+    /// What stands before `/program` in its log lines.
+    pub syslog_name: String,
+    /// mail_version; empty where nobody knows.
+    pub version: String,
+    /// myhostname; empty where nobody knows.
+    pub hostname: String,
+    /// What postconf said, by name.
+    pub parameters: Parameters,
+    /// Its entry in the configuration.
+    pub settings: config::Instance,
+}
+
+/// Why an instance is not known.
+#[derive(Debug, thiserror::Error)]
+pub enum InstanceError {
+    /// postconf gave no parameters and the configuration has not enough either.
+    #[error(
+        "{0}; without postconf give `name`, `queue_directory` and `syslog_name` of this instance in the configuration"
+    )]
+    Postconf(#[from] PostconfError),
+}
+
+impl Instance {
+    /// Reads the instance that `settings` name. The index is 0 until the registry gives one.
+    pub fn read(settings: &config::Instance) -> Result<Self, InstanceError> {
+        let parameters = match postconf::parameters(&settings.config_directory) {
+            Ok(parameters) => parameters,
+            // A sidecar has the spool but no Postfix programs.
+            Err(_) if settings.queue_directory.is_some() => Parameters::new(),
+            Err(e) => return Err(e.into()),
+        };
+        let parameter = |name: &str| parameters.get(name).filter(|v| !v.is_empty()).cloned();
+        let name = settings.name.clone().or_else(|| parameter("multi_instance_name"));
+        Ok(Self {
+            index: 0,
+            name: name.unwrap_or_else(|| "postfix".into()),
+            config_directory: settings.config_directory.clone(),
+            queue_directory: settings
+                .queue_directory
+                .clone()
+                .or_else(|| parameter("queue_directory").map(PathBuf::from))
+                .unwrap_or_else(|| "/var/spool/postfix".into()),
+            syslog_name: settings
+                .syslog_name
+                .clone()
+                .or_else(|| parameter("syslog_name"))
+                .unwrap_or_else(|| "postfix".into()),
+            version: settings.version.clone().or_else(|| parameter("mail_version")).unwrap_or_default(),
+            hostname: parameter("myhostname").unwrap_or_default(),
+            parameters,
+            settings: settings.clone(),
+        })
+    }
+
+    /// A parameter that has a value.
+    pub fn parameter(&self, name: &str) -> Option<&str> {
+        self.parameters.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// A numeric parameter.
+    pub fn number(&self, name: &str) -> Option<u64> {
+        self.parameter(name)?.parse().ok()
+    }
+
+    /// A time parameter with Postfix's units (`300s`, `5d`; default unit seconds).
+    pub fn duration(&self, name: &str) -> Option<Duration> {
+        let text = self.parameter(name)?;
+        let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+        let unit = match &text[split..] {
+            "" | "s" => 1,
+            "m" => 60,
+            "h" => 3_600,
+            "d" => 86_400,
+            "w" => 604_800,
+            _ => return None,
+        };
+        text[..split].parse::<u64>().ok()?.checked_mul(unit).map(Duration::from_secs)
+    }
+
+    /// The configuration directories of the instances this one lists, in postmulti's order.
+    pub fn listed(&self) -> impl Iterator<Item = &Path> {
+        let list = self.parameter("multi_instance_directories").unwrap_or_default();
+        list.split([',', ' ', '\t']).filter(|d| !d.is_empty()).map(Path::new)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// An instance with a spool at `queue_directory` and these parameters, for the tests of the collectors.
+    pub(crate) fn instance(queue_directory: &Path, parameters: &[(&str, &str)]) -> Instance {
+        Instance {
+            index: 1,
+            name: "postfix".into(),
+            config_directory: "/nonexistent".into(),
+            queue_directory: queue_directory.to_owned(),
+            syslog_name: "postfix".into(),
+            version: "3.7.11".into(),
+            hostname: "mail.example".into(),
+            parameters: parameters.iter().map(|(n, v)| (n.to_string(), v.to_string())).collect(),
+            settings: config::Instance::default(),
+        }
+    }
+
+    #[test]
+    fn times_have_postfix_units() {
+        let i = instance(Path::new("/q"), &[("a", "300s"), ("b", "5d"), ("c", "7"), ("d", "x"), ("e", "")]);
+        assert_eq!(i.duration("a"), Some(Duration::from_secs(300)));
+        assert_eq!(i.duration("b"), Some(Duration::from_secs(432_000)));
+        assert_eq!(i.duration("c"), Some(Duration::from_secs(7)));
+        assert_eq!((i.duration("d"), i.duration("e"), i.duration("f")), (None, None, None));
+    }
+}

@@ -1,0 +1,123 @@
+//! Is an instance running, and which process is its master?
+//!
+//! master(8) holds an exclusive flock on pid/master.pid for as long as it lives; /proc/locks shows that to everyone as
+//! `FLOCK … WRITE pid major:minor:inode`. The lock file is only stat'ed: opening or locking it could make a `postfix start`
+//! fail, its content outlives the master, and `master -t` answers 1 to an ordinary user whatever is the case.
+
+use std::{fs, io, os::linux::fs::MetadataExt, path::Path};
+
+/// What can be said of an instance's master.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Master {
+    /// This process holds the lock.
+    Running(u32),
+    /// Nobody holds it.
+    Stopped,
+    /// It could not be looked at, and why.
+    Unknown(String),
+}
+
+/// One line of /proc/locks that can be a master's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Lock {
+    pid: i64,
+    major: u32,
+    minor: u32,
+    inode: u64,
+}
+
+/// All exclusive flocks of this host: read once for all instances.
+#[derive(Debug)]
+pub struct Locks(Result<Vec<Lock>, String>);
+
+impl Locks {
+    /// Reads /proc/locks.
+    pub fn read() -> Self {
+        Self(fs::read_to_string("/proc/locks").map(|text| parse(&text)).map_err(|e| format!("/proc/locks: {e}")))
+    }
+
+    /// The state of the instance whose spool is `queue_directory`.
+    pub fn master(&self, queue_directory: &Path) -> Master {
+        let file = queue_directory.join("pid/master.pid");
+        let locks = match &self.0 {
+            Ok(locks) => locks,
+            Err(e) => return Master::Unknown(e.clone()),
+        };
+        let meta = match fs::metadata(&file) {
+            Ok(meta) => meta,
+            // Never started since the spool was made.
+            Err(e) if e.kind() == io::ErrorKind::NotFound && queue_directory.is_dir() => return Master::Stopped,
+            Err(e) => return Master::Unknown(format!("{}: {e}", file.display())),
+        };
+        let (major, minor) = (rustix::fs::major(meta.st_dev()), rustix::fs::minor(meta.st_dev()));
+        let of_inode: Vec<&Lock> = locks.iter().filter(|l| l.inode == meta.st_ino()).collect();
+        let exact = of_inode.iter().find(|l| (l.major, l.minor) == (major, minor));
+        match (exact, of_inode.as_slice()) {
+            (Some(lock), _) => holder(lock),
+            (None, []) => Master::Stopped,
+            // btrfs and overlayfs show another device in /proc/locks than in stat(2): then the process has to be a master.
+            (None, candidates) => match candidates.iter().find(|l| is_master(l.pid)) {
+                Some(lock) => holder(lock),
+                None => Master::Stopped,
+            },
+        }
+    }
+}
+
+fn holder(lock: &Lock) -> Master {
+    match u32::try_from(lock.pid) {
+        Ok(pid) if pid > 0 => Master::Running(pid),
+        // Another pid namespace: held, but not by anyone we can see.
+        _ => Master::Unknown("master runs in another pid namespace; run the agent in the same one".into()),
+    }
+}
+
+fn is_master(pid: i64) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.trim_end() == "master")
+}
+
+/// `1: FLOCK  ADVISORY  WRITE 1234 fe:01:567 0 EOF`; lines of waiters have `->` behind the number.
+fn parse(text: &str) -> Vec<Lock> {
+    let line = |line: &str| {
+        let mut words = line.split_ascii_whitespace().skip(1);
+        if (words.next()?, words.next()?, words.next()?) != ("FLOCK", "ADVISORY", "WRITE") {
+            return None;
+        }
+        let pid = words.next()?.parse().ok()?;
+        let mut device = words.next()?.split(':');
+        Some(Lock {
+            pid,
+            major: u32::from_str_radix(device.next()?, 16).ok()?,
+            minor: u32::from_str_radix(device.next()?, 16).ok()?,
+            inode: device.next()?.parse().ok()?,
+        })
+    };
+    text.lines().filter_map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::fs::{FlockOperation, flock};
+
+    #[test]
+    fn only_exclusive_flocks_that_are_held() {
+        let text = "1: FLOCK  ADVISORY  WRITE 77 fe:01:567 0 EOF\n1: -> FLOCK  ADVISORY  WRITE 78 fe:01:567 0 EOF\n\
+                    2: POSIX  ADVISORY  WRITE 79 00:2a:9 0 EOF\n3: FLOCK  ADVISORY  READ 80 00:2a:9 0 EOF\nrubbish\n";
+        assert_eq!(parse(text), [Lock { pid: 77, major: 0xfe, minor: 1, inode: 567 }]);
+    }
+
+    #[test]
+    fn the_lock_and_not_the_file_tells_running_from_stopped() {
+        let spool = tempfile::tempdir().unwrap();
+        assert_eq!(Locks::read().master(spool.path()), Master::Stopped, "never started");
+        assert!(matches!(Locks::read().master(Path::new("/nonexistent")), Master::Unknown(_)));
+        fs::create_dir(spool.path().join("pid")).unwrap();
+        let file = fs::File::create(spool.path().join("pid/master.pid")).unwrap();
+        assert_eq!(Locks::read().master(spool.path()), Master::Stopped);
+        flock(&file, FlockOperation::LockExclusive).unwrap();
+        // On overlayfs the device differs and we are no master; everywhere else the pid is ours.
+        let seen = Locks::read().master(spool.path());
+        assert!(seen == Master::Running(std::process::id()) || seen == Master::Stopped, "{seen:?}");
+    }
+}

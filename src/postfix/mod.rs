@@ -1,0 +1,6 @@
+//! What Postfix itself defines: instances and parameters, its lock files, showq's protocol, queue files and ids, log lines.
+//! No SNMP in here.
+
+pub mod instance;
+pub mod master;
+pub mod postconf;

@@ -1,0 +1,191 @@
+//! The agent as a daemon, under a uid that may do nothing but what the installation grants: two groups and a directory.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+
+use rustix::process::Signal;
+
+use super::{Daemon, PATIENCE, ROOT, Ran, Sandbox, TestPostfix, TestSnmpd, Value, capture, group_id, wait_for};
+
+/// A uid and gid that nobody has.
+pub const AGENT_UID: u32 = 64_999;
+
+/// A configured agent, running or not; dropped, it is ended and its files are removed.
+#[derive(Debug)]
+pub struct TestAgent {
+    daemon: Option<Daemon>,
+    binary: PathBuf,
+    sandbox: Sandbox,
+}
+
+impl TestAgent {
+    /// An agent of these instances, not started yet, with the configuration that [`yaml`](Self::yaml) writes.
+    pub fn new(snmpd: &TestSnmpd, instances: &[&TestPostfix]) -> Self {
+        Self::with_config(|state| Self::yaml(&format!("unix:{}", snmpd.socket().display()), state, instances))
+    }
+
+    /// As [`new`](Self::new), and started.
+    pub fn start_for(snmpd: &TestSnmpd, instances: &[&TestPostfix]) -> Self {
+        let mut agent = Self::new(snmpd, instances);
+        agent.start();
+        agent
+    }
+
+    /// An agent with any configuration, which is told where its state directory is.
+    pub fn with_config(config: impl FnOnce(&Path) -> String) -> Self {
+        let sandbox = Sandbox::new("agent");
+        let state = sandbox.mkdir("state", 0o750, Some(AGENT_UID));
+        sandbox.write("config.yaml", &config(&state));
+        let binary = executable(&sandbox);
+        Self { daemon: None, binary, sandbox }
+    }
+
+    /// The configuration for these instances: each with its own log, queue from wherever the agent finds it.
+    pub fn yaml(address: &str, state: &Path, instances: &[&TestPostfix]) -> String {
+        let mut text = format!(
+            "agentx:\n  address: {address}\n  root: {ROOT}\n  priority: 127\nstate_directory: {}\ninstances:\n",
+            state.display()
+        );
+        for instance in instances {
+            text.push_str(&format!(
+                "  - config_directory: {}\n    log: {{ files: [{}] }}\n    queue: {{ source: auto, interval: 30s }}\n    totals: true\n",
+                instance.config_directory().display(),
+                instance.log_file().display()
+            ));
+        }
+        text
+    }
+
+    pub fn sandbox(&self) -> &Sandbox {
+        &self.sandbox
+    }
+
+    pub fn config_file(&self) -> PathBuf {
+        self.sandbox.path("config.yaml")
+    }
+
+    pub fn config(&self) -> String {
+        fs::read_to_string(self.config_file()).unwrap()
+    }
+
+    /// Replaces the configuration; the agent reads it at its next start or SIGHUP.
+    pub fn set_config(&self, text: &str) {
+        self.sandbox.write("config.yaml", text);
+    }
+
+    pub fn state_directory(&self) -> PathBuf {
+        self.sandbox.path("state")
+    }
+
+    /// Runs it; what it logs is appended to the log of the run before.
+    #[track_caller]
+    pub fn start(&mut self) {
+        assert!(self.daemon.as_mut().is_none_or(|daemon| daemon.exited().is_some()), "the agent still runs");
+        let mut command = self.command(&["run"]);
+        command.arg("--config").arg(self.config_file());
+        self.daemon = Some(Daemon::spawn("postfix-agentx", &mut command, self.sandbox.path("agent.log")));
+    }
+
+    /// SIGTERM, and its exit status.
+    #[track_caller]
+    pub fn stop(&mut self) -> ExitStatus {
+        self.running_mut().stop()
+    }
+
+    pub fn kill9(&mut self) {
+        self.running_mut().kill9();
+    }
+
+    #[track_caller]
+    pub fn restart(&mut self) {
+        self.stop();
+        self.start();
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        self.daemon.as_ref().expect("the agent was started").signal(signal);
+    }
+
+    pub fn pid(&self) -> i32 {
+        self.daemon.as_ref().expect("the agent was started").pid()
+    }
+
+    /// How it ended, if it did.
+    pub fn exited(&mut self) -> Option<ExitStatus> {
+        self.running_mut().exited()
+    }
+
+    fn running_mut(&mut self) -> &mut Daemon {
+        self.daemon.as_mut().expect("the agent was started")
+    }
+
+    /// What it wrote to stderr.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.sandbox.path("agent.log")).unwrap_or_default()
+    }
+
+    #[track_caller]
+    pub fn wait_log(&self, pattern: &str) -> String {
+        wait_for(&format!("the agent's log line with {pattern:?}"), PATIENCE, || {
+            self.log().lines().find(|line| line.contains(pattern)).map(str::to_owned)
+        })
+    }
+
+    /// Waits until this object has a value, asked through snmpd.
+    #[track_caller]
+    pub fn wait_ready(&mut self, snmpd: &TestSnmpd, oid: &str) -> Value {
+        let mut client = snmpd.udp();
+        wait_for(&format!("a value of {oid}"), PATIENCE, || {
+            if let Some(status) = self.exited() {
+                panic!("the agent ended with {status}");
+            }
+            client.get_one(oid).ok().filter(|value| !value.is_exception())
+        })
+    }
+
+    /// Runs a command that ends, with this configuration: `["dump"]`, `["check"]`, `["count", …]`.
+    pub fn run_once(&self, arguments: &[&str]) -> Ran {
+        let (command, rest) = arguments.split_first().expect("a command");
+        capture(self.command(&[command]).arg("--config").arg(self.config_file()).args(rest))
+    }
+
+    /// The binary as the unprivileged user, in the groups that the installation gives it: postdrop for showq, adm for the log.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let groups: Vec<String> =
+            ["postdrop", "adm"].iter().filter_map(|name| group_id(name)).map(|gid| gid.to_string()).collect();
+        let mut command = self.sandbox.command("setpriv");
+        command.arg(format!("--reuid={AGENT_UID}")).arg(format!("--regid={AGENT_UID}"));
+        command
+            .arg(format!("--groups={}", groups.join(",")))
+            .arg("--inh-caps=-all")
+            .arg("--")
+            .arg(&self.binary)
+            .args(arguments);
+        // Backtraces of the test runner's taste are not part of what an administrator sees.
+        command.env_remove("RUST_BACKTRACE").env_remove("RUST_LOG");
+        command
+    }
+}
+
+/// The binary that cargo built next to this test or example, copied into the sandbox where its path is closed to others (a checkout below /root).
+fn executable(sandbox: &Sandbox) -> PathBuf {
+    let built = option_env!("CARGO_BIN_EXE_postfix-agentx").map_or_else(
+        || {
+            // target/PROFILE/examples/demo: cargo tells only tests where the binary is.
+            let here = std::env::current_exe().unwrap();
+            here.ancestors().nth(2).unwrap().join("postfix-agentx")
+        },
+        PathBuf::from,
+    );
+    assert!(built.exists(), "{} is missing: run `cargo build` with the same profile first", built.display());
+    if built.ancestors().all(|part| fs::metadata(part).is_ok_and(|meta| meta.permissions().mode() & 0o001 != 0)) {
+        return built;
+    }
+    let copy = sandbox.path("postfix-agentx");
+    fs::copy(&built, &copy).unwrap();
+    chown(&copy, Some(0), Some(0)).unwrap();
+    fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).unwrap();
+    copy
+}

@@ -1,0 +1,87 @@
+//! What the tests and the demo stand on: a private Postfix, a private snmpd and snmptrapd, and the agent under an unprivileged uid.
+//!
+//! Everything listens on loopback only, lives in a temporary directory of its own ([`Sandbox`]) and is gone when its value is dropped, so that tests
+//! run in parallel with each other and next to a Postfix or snmpd that the host runs for itself. Nothing here waits by sleeping: [`wait_for`] polls
+//! for a state. Starting Postfix needs root; the agent never does.
+//!
+//! Where to look: [`TestPostfix`] (postfix.rs) and the mail it handles ([`Fate`], mail.rs), [`Smtp`] (smtp.rs), [`TestSnmpd`] (snmpd.rs) with
+//! net-snmp's tools (tools.rs) or without them ([`UdpClient`], udp.rs), [`TestTrapd`] (trapd.rs), [`TestAgent`] (agent.rs).
+
+// A test file uses a part of this, and a helper that fails is a failed test: it says so by panicking.
+#![allow(dead_code, unused_imports, unreachable_pub, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod agent;
+mod mail;
+mod port;
+mod postfix;
+mod process;
+mod sandbox;
+mod smtp;
+mod snmpd;
+mod tools;
+mod trapd;
+mod udp;
+mod value;
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+pub use agent::{AGENT_UID, TestAgent};
+pub use mail::Fate;
+pub use port::Port;
+pub use postfix::{PostfixBuilder, QueuedMessage, QueuedRecipient, TestPostfix};
+pub use process::{Daemon, Ran, alive, capture, children, group_id, tool};
+pub use sandbox::Sandbox;
+pub use smtp::{Reply, Smtp};
+pub use snmpd::{SnmpdBuilder, TestSnmpd};
+pub use trapd::TestTrapd;
+pub use udp::UdpClient;
+pub use value::{SnmpError, Value};
+
+/// The root of the tree that the tests' agents serve: netSnmpPlaypen 25.
+pub const ROOT: &str = "1.3.6.1.4.1.8072.9999.9999.25";
+
+/// How long a state may take on a busy machine before a test calls it a failure.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// Makes every wait end by unwinding, so that Ctrl-C in the demo runs the guards that clean up.
+pub fn interrupt() {
+    INTERRUPTED.store(true, Ordering::Relaxed);
+}
+
+/// Asks again and again until there is an answer; panics with `what` when there is none in time.
+#[track_caller]
+pub fn wait_for<T>(what: &str, timeout: Duration, mut ask: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + timeout;
+    let mut pause = Duration::from_millis(5);
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(!INTERRUPTED.load(Ordering::Relaxed), "interrupted while waiting for {what}");
+        assert!(Instant::now() < deadline, "no {what} within {timeout:?}");
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(100));
+    }
+}
+
+/// Where `tests/deps.sh` puts the IETF's base modules, which Debian does not ship to net-snmp's users.
+pub fn mibs_dir() -> PathBuf {
+    let dir = repository().join("target/mibs");
+    assert!(dir.join("SNMPv2-SMI.txt").exists(), "{} is empty: run tests/deps.sh (make does)", dir.display());
+    dir
+}
+
+/// The directories of MIB modules in the form of `snmpwalk -M` and smilint's SMIPATH: base modules first, then ours.
+pub fn mib_path() -> String {
+    format!("{}:{}", mibs_dir().display(), repository().join("mibs").display())
+}
+
+/// The top of the working copy.
+pub fn repository() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}

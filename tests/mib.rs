@@ -1,0 +1,240 @@
+//! The promise: mibs/POSTFIX-MIB.txt is what the code serves. Names, numbers, SYNTAX and MAX-ACCESS are compared in both
+//! directions, so that an object can be in neither alone.
+
+use postfix_agentx::{
+    collect,
+    mib::{AnyTable, Syntax},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+};
+
+const MIB: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/mibs/POSTFIX-MIB.txt");
+
+/// One OBJECT-TYPE of the file.
+#[derive(Debug)]
+struct Object {
+    syntax: String,
+    access: String,
+    oid: Vec<u32>,
+    index: Vec<String>,
+    has_units: bool,
+    description: String,
+}
+
+#[derive(Debug, Default)]
+struct Module {
+    nodes: BTreeMap<String, Vec<u32>>,
+    objects: BTreeMap<String, Object>,
+}
+
+/// The tokens of SMIv2: strings whole, comments gone.
+fn tokens(text: &str) -> Vec<String> {
+    let mut tokens = Vec::new();
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        if rest.starts_with("--") {
+            rest = &rest[rest.find('\n').unwrap_or(rest.len())..];
+        } else if c == '"' {
+            let end = rest[1..].find('"').expect("a string ends") + 2;
+            tokens.push(rest[..end].to_owned());
+            rest = &rest[end..];
+        } else if c.is_ascii_alphanumeric() {
+            let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '-').unwrap_or(rest.len());
+            tokens.push(rest[..end].to_owned());
+            rest = &rest[end..];
+        } else {
+            let length = if rest.starts_with("::=") { 3 } else { c.len_utf8() };
+            if !c.is_whitespace() {
+                tokens.push(rest[..length].to_owned());
+            }
+            rest = &rest[length..];
+        }
+    }
+    tokens
+}
+
+/// `{ parent 1 2 }` at `at`, below postfixMIB.
+fn assigned(module: &Module, tokens: &[String], at: usize) -> Vec<u32> {
+    let mut oid = module.nodes[&tokens[at + 1]].clone();
+    oid.extend(tokens[at + 2..].iter().take_while(|t| *t != "}").map(|t| t.parse::<u32>().expect("a number")));
+    oid
+}
+
+fn parse(text: &str) -> Module {
+    let tokens = tokens(text);
+    let mut module = Module::default();
+    module.nodes.insert("postfixMIB".into(), Vec::new());
+    let position = |from: usize, word: &str| tokens[from..].iter().position(|t| t == word).map(|p| p + from);
+    let imports_end = position(0, ";").expect("IMPORTS end");
+    for at in imports_end..tokens.len() {
+        let name = &tokens[at];
+        match tokens.get(at + 1).map(String::as_str) {
+            Some("OBJECT") if tokens[at + 2] == "IDENTIFIER" && tokens[at + 3] == "::=" => {
+                let oid = assigned(&module, &tokens, at + 4);
+                module.nodes.insert(name.clone(), oid);
+            }
+            Some("OBJECT-TYPE") => {
+                let end = position(at, "::=").expect("an assignment");
+                let clause = |word: &str| position(at, word).filter(|p| *p < end);
+                let access = clause("MAX-ACCESS").expect("MAX-ACCESS");
+                let units = clause("UNITS");
+                let syntax = tokens[at + 3..units.unwrap_or(access).min(access)].join(" ");
+                let index = clause("INDEX").map_or(Vec::new(), |p| {
+                    tokens[p + 2..].iter().take_while(|t| *t != "}").filter(|t| *t != ",").cloned().collect()
+                });
+                let oid = assigned(&module, &tokens, end + 1);
+                module.nodes.insert(name.clone(), oid.clone());
+                let object = Object {
+                    syntax,
+                    access: tokens[access + 1].clone(),
+                    oid,
+                    index,
+                    has_units: units.is_some(),
+                    description: tokens[clause("DESCRIPTION").expect("DESCRIPTION") + 1].clone(),
+                };
+                assert!(module.objects.insert(name.clone(), object).is_none(), "{name} is defined twice");
+            }
+            _ => {}
+        }
+    }
+    module
+}
+
+fn module() -> Module {
+    parse(&fs::read_to_string(MIB).expect("the MIB file"))
+}
+
+/// Whether the file's SYNTAX is what the getter serves.
+fn fits(file: &str, code: Syntax) -> bool {
+    let base = file.split([' ', '(']).next().unwrap_or_default();
+    match code {
+        Syntax::Integer => matches!(base, "INTEGER" | "Integer32"),
+        Syntax::Counter32 => base == "Counter32",
+        Syntax::Counter64 => base == "Counter64",
+        Syntax::Gauge32 => base == "Gauge32",
+        Syntax::Unsigned32 => base == "Unsigned32",
+        Syntax::Text => base == "SnmpAdminString",
+        Syntax::DateAndTime => base == "DateAndTime",
+        Syntax::TimeTicks => base == "TimeTicks",
+    }
+}
+
+/// Name, OID below the root and SYNTAX of everything the code serves.
+fn served() -> Vec<(String, Vec<u32>, Syntax)> {
+    collect::catalogue()
+        .iter()
+        .flat_map(|table| {
+            table.columns().into_iter().map(|c| {
+                let oid = [table.entry(), &[c.number]].concat();
+                (c.name.to_owned(), oid, c.syntax)
+            })
+        })
+        .collect()
+}
+
+#[test]
+fn every_object_the_code_serves_stands_in_the_file() {
+    let module = module();
+    let mut wrong = Vec::new();
+    for (name, oid, syntax) in served() {
+        match module.objects.get(&name) {
+            None => wrong.push(format!("{name} is not in the MIB file")),
+            Some(o) if o.oid != oid => wrong.push(format!("{name}: file {:?}, code {oid:?}", o.oid)),
+            Some(o) if o.access != "read-only" => wrong.push(format!("{name}: MAX-ACCESS {}", o.access)),
+            Some(o) if !fits(&o.syntax, syntax) => {
+                wrong.push(format!("{name}: file {}, code {syntax:?}", o.syntax));
+            }
+            Some(_) => {}
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_readable_object_of_the_file_is_served() {
+    let served: BTreeSet<String> = served().into_iter().map(|(name, ..)| name).collect();
+    let module = module();
+    let missing: Vec<_> = module
+        .objects
+        .iter()
+        .filter(|(name, o)| o.access != "not-accessible" && !served.contains(*name))
+        .map(|(name, _)| name)
+        .collect();
+    assert!(missing.is_empty(), "in the file only: {missing:?}");
+}
+
+#[test]
+fn tables_and_nodes_have_the_names_and_places_of_the_file() {
+    let module = module();
+    for table in collect::catalogue() {
+        let file = &module.nodes[table.name()];
+        match module.objects.get(table.name()) {
+            Some(_) => {
+                assert_eq!([file, &[1][..]].concat(), table.entry(), "{}", table.name());
+                let entry = module
+                    .objects
+                    .values()
+                    .find(|o| o.oid == table.entry() && !o.index.is_empty())
+                    .unwrap_or_else(|| panic!("{} has no entry", table.name()));
+                let columns = table.columns();
+                // Its own index columns come first and are not accessible; what is accessible follows without a hole.
+                let own =
+                    entry.index.iter().filter(|i| module.objects[*i].oid.starts_with(table.entry())).count() as u32;
+                let numbers: Vec<u32> = columns.iter().map(|c| c.number).collect();
+                let expected: Vec<u32> = (own + 1..).take(columns.len()).collect();
+                assert_eq!(numbers, expected, "{}", table.name());
+            }
+            None => assert_eq!(file, table.entry(), "{}", table.name()),
+        }
+    }
+}
+
+#[test]
+fn no_entry_is_a_prefix_of_another() {
+    let catalogue = collect::catalogue();
+    for a in &catalogue {
+        for b in &catalogue {
+            assert!(a.name() == b.name() || !b.entry().starts_with(a.entry()), "{} and {}", a.name(), b.name());
+        }
+    }
+}
+
+#[test]
+fn levels_and_counters_state_their_units() {
+    // A process id, a priority or a reply code has none.
+    let unitless = ["Pid", "ReplyCode"];
+    let module = module();
+    let missing: Vec<_> = module
+        .objects
+        .iter()
+        .filter(|(name, o)| {
+            (o.syntax.starts_with("Gauge32") || o.syntax.starts_with("Counter"))
+                && !o.has_units
+                && !unitless.iter().any(|u| name.ends_with(u))
+        })
+        .map(|(name, _)| name)
+        .collect();
+    assert!(missing.is_empty(), "without UNITS: {missing:?}");
+}
+
+#[test]
+fn the_first_sentence_of_each_description_stands_alone() {
+    for (name, object) in &module().objects {
+        let first = object.description.trim_matches('"').split(". ").next().unwrap_or_default();
+        assert!(first.split_whitespace().count() >= 2, "{name}: {first:?} becomes a help text");
+    }
+}
+
+/// Objects and where they stand, for the reader of a failing comparison.
+#[test]
+fn the_parser_sees_a_difference() {
+    let text = fs::read_to_string(MIB).expect("the MIB file");
+    let changed = text.replace("::= { postfixHealthObjects 3 }", "::= { postfixHealthObjects 33 }");
+    let table: &dyn AnyTable =
+        collect::catalogue().into_iter().find(|t| t.name() == "postfixHealthObjects").expect("it");
+    let code = [table.entry(), &[3]].concat();
+    assert_eq!(parse(&text).objects["postfixSourcesFailing"].oid, code);
+    assert_ne!(parse(&changed).objects["postfixSourcesFailing"].oid, code);
+}
