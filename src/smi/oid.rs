@@ -38,6 +38,11 @@ impl Oid {
         self.0.push(subid);
     }
 
+    /// Appends what a decoder reads, one sub-identifier after the other. The caller keeps within [`MAX_SUBIDS`].
+    pub fn append(&mut self, subids: impl Iterator<Item = u32>) {
+        self.0.extend(subids);
+    }
+
     /// Replaces the whole name.
     pub fn set(&mut self, subids: &[u32]) {
         self.0.clear();

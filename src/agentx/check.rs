@@ -1,0 +1,49 @@
+//! One try: connect, open, register, close; and what to do where it fails.
+
+use super::{Config, Stats, Status, link, notifications, session::Nothing};
+use std::{sync::Arc, time::Duration};
+
+/// Longer than the link waits for any one step.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Which step failed; the message carries the remedy.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum CheckError {
+    /// No session: nobody there, no permission, or the master refuses us.
+    #[error("{0}")]
+    Connect(String),
+    /// The subtree is taken. While the agent runs this is the agent itself, and all is well.
+    #[error("{0}")]
+    Duplicate(String),
+    /// The master refuses the registration for another reason.
+    #[error("{0}")]
+    Refused(String),
+    /// Not settled in time.
+    #[error("no answer within {0:?}: the master hangs")]
+    Timeout(Duration),
+}
+
+/// Connects, opens a session, registers everything, and closes. Returns where it is registered, as text.
+///
+/// For some milliseconds the master would ask us and find nothing, unless somebody serves the subtree already.
+pub async fn try_register(config: Config) -> Result<String, CheckError> {
+    let stats = Arc::new(Stats::default());
+    let mut status = stats.watch();
+    let (_, queue) = notifications(config.notifications, Arc::clone(&stats));
+    let (settled, outcome) = tokio::sync::oneshot::channel();
+    let shutdown = async move {
+        let wanted = |s: &Status| !matches!(s, Status::Starting | Status::Open(_));
+        let found = tokio::time::timeout(PATIENCE, status.wait_for(wanted)).await;
+        let found = found.map_or(Status::Starting, |s| s.map_or(Status::Starting, |s| s.clone()));
+        // The receiver waits below.
+        let _ = settled.send(found);
+    };
+    link::run(config, || Arc::new(Nothing), queue, stats, shutdown).await;
+    match outcome.await {
+        Ok(Status::Registered(address)) => Ok(address),
+        Ok(Status::Disconnected(why)) => Err(CheckError::Connect(why)),
+        Ok(Status::Refused { duplicate: true, why }) => Err(CheckError::Duplicate(why)),
+        Ok(Status::Refused { why, .. }) => Err(CheckError::Refused(why)),
+        _ => Err(CheckError::Timeout(PATIENCE)),
+    }
+}

@@ -1,0 +1,291 @@
+//! The connection to the master: all the I/O there is, and nothing but I/O.
+//!
+//! One task owns the socket. It reads whatever the master sends, always: snmpd writes with blocking calls, and one
+//! subagent that does not read stops the whole daemon. It therefore never waits for a write: what the master does not
+//! take stays in a bounded buffer, and a master that takes nothing for two seconds is left; an end of file hurts it less.
+//!
+//! Any end of a connection leads to the next one, 50 ms to 1 s later, for ever. A change is logged once.
+
+use super::{
+    Address, Config, Notifications, Objects, Stats, Status,
+    pdu::ErrorCode,
+    remedy,
+    session::{CloseReason, Event, Session, SessionError},
+    stats::count,
+};
+use bytes::BytesMut;
+use std::{
+    future::Future,
+    hash::{BuildHasher, RandomState},
+    io,
+    pin::{Pin, pin},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::{TcpStream, UnixStream},
+    time::{sleep, sleep_until, timeout},
+};
+
+/// For a TCP master that drops our packets; a unix socket answers at once.
+const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
+/// A master that takes nothing for so long is left.
+const STALL: Duration = Duration::from_secs(2);
+/// What may wait to be answered while the master does not read, octets.
+const MAX_INPUT: usize = 4 << 20;
+/// Octets asked for at once.
+const READ: usize = 16 * 1024;
+/// How long an orderly Close waits for its Response.
+const GOODBYE: Duration = Duration::from_millis(200);
+
+/// Why a connection ended.
+#[derive(Debug, thiserror::Error)]
+enum LinkError {
+    #[error("{0}")]
+    Session(#[from] SessionError),
+    #[error("the master closed the connection (it restarts, or waited too long for an answer)")]
+    Eof,
+    #[error("the connection broke: {0}")]
+    Io(#[from] io::Error),
+    #[error("the master has taken no octet for two seconds")]
+    Stalled,
+    #[error("the master sends requests and does not read the answers")]
+    Overrun,
+}
+
+/// Serves `source` to the first master that listens on one of `config.addresses` until `shutdown` completes; then closes
+/// in an orderly way, for which it takes 200 ms at most.
+///
+/// `source` gives the newest state and is called once for each SNMP request. `queue` is the receiving end made by
+/// [`super::notifications`], `stats` is kept up to date. No error ends it.
+pub async fn run<V: Objects>(
+    config: Config,
+    source: impl Fn() -> Arc<V>,
+    queue: Notifications,
+    stats: Arc<Stats>,
+    shutdown: impl Future<Output = ()>,
+) {
+    let mut shutdown = pin!(shutdown);
+    let mut link = Link { config: Arc::new(config), source, queue, stats, told: None };
+    let mut backoff = Backoff::default();
+    loop {
+        let began = Instant::now();
+        let stop = tokio::select! {
+            biased;
+            connected = link.connect() => match connected {
+                Some((address, stream)) => link.serve(address, stream, shutdown.as_mut()).await,
+                None => false,
+            },
+            () = &mut shutdown => true,
+        };
+        if stop {
+            break;
+        }
+        if began.elapsed() > Duration::from_secs(5) {
+            backoff = Backoff::default();
+        }
+        tokio::select! {
+            () = sleep(backoff.next()) => {}
+            () = &mut shutdown => break,
+        }
+    }
+    link.stats.set(Status::Stopped);
+}
+
+/// 50 ms, doubled up to 1 s, less up to a quarter of it at random.
+#[derive(Debug, Default)]
+struct Backoff {
+    tries: u32,
+    random: RandomState,
+}
+
+impl Backoff {
+    fn next(&mut self) -> Duration {
+        let full = Duration::from_millis((50 << self.tries.min(5)).min(1000));
+        self.tries += 1;
+        full - full.mul_f64((self.random.hash_one(self.tries) % 1000) as f64 / 4000.0)
+    }
+}
+
+enum Stream {
+    Unix(UnixStream),
+    Tcp(TcpStream),
+}
+
+async fn open(address: &Address) -> io::Result<Stream> {
+    let connecting = async {
+        Ok(match address {
+            // Without a name of our own (bind): snmpd would try to unlink it.
+            Address::Unix(path) => Stream::Unix(UnixStream::connect(path).await?),
+            Address::Tcp { host, port } => {
+                let stream = TcpStream::connect((host.as_str(), *port)).await?;
+                stream.set_nodelay(true)?;
+                Stream::Tcp(stream)
+            }
+        })
+    };
+    timeout(CONNECT_DEADLINE, connecting).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
+struct Link<F> {
+    config: Arc<Config>,
+    source: F,
+    queue: Notifications,
+    stats: Arc<Stats>,
+    /// The last problem logged.
+    told: Option<String>,
+}
+
+impl<V: Objects, F: Fn() -> Arc<V>> Link<F> {
+    /// Logs a problem unless it is the one logged last.
+    fn tell(&mut self, problem: String) {
+        if self.told.as_ref() != Some(&problem) {
+            tracing::warn!("{problem}");
+            self.told = Some(problem);
+        }
+    }
+
+    async fn connect(&mut self) -> Option<(Address, Stream)> {
+        let config = Arc::clone(&self.config);
+        let mut problems = Vec::new();
+        for address in &config.addresses {
+            match open(address).await {
+                Ok(stream) => return Some((address.clone(), stream)),
+                Err(error) => problems.push(remedy::connect(address, &error)),
+            }
+        }
+        let why = problems.join("; ");
+        self.stats.set(Status::Disconnected(why.clone()));
+        self.tell(why);
+        None
+    }
+
+    /// Serves one connection to its end. True: `shutdown` is complete.
+    async fn serve(&mut self, address: Address, stream: Stream, shutdown: Pin<&mut impl Future<Output = ()>>) -> bool {
+        let mut session = Session::new(Arc::clone(&self.config), Arc::clone(&self.stats), Instant::now());
+        let address = address.to_string();
+        let mut goodbye = None;
+        let end = match stream {
+            Stream::Unix(mut stream) => {
+                let (reader, writer) = stream.split();
+                self.converse(&mut session, &address, reader, writer, shutdown, &mut goodbye).await
+            }
+            Stream::Tcp(mut stream) => {
+                let (reader, writer) = stream.split();
+                self.converse(&mut session, &address, reader, writer, shutdown, &mut goodbye).await
+            }
+        };
+        self.queue.put_back(session.into_unconfirmed());
+        let (Err(error), None) = (end, goodbye) else { return true };
+        let why = format!("{address}: {error}");
+        self.stats.set(Status::Disconnected(why.clone()));
+        self.tell(why);
+        false
+    }
+
+    /// Serves until the connection ends. `goodbye` is set once `shutdown` is complete: how long that may still take.
+    async fn converse(
+        &mut self,
+        session: &mut Session<V>,
+        address: &str,
+        mut reader: impl AsyncRead + Unpin,
+        mut writer: impl AsyncWrite + Unpin,
+        mut shutdown: Pin<&mut impl Future<Output = ()>>,
+        goodbye: &mut Option<Instant>,
+    ) -> Result<(), LinkError> {
+        let mut input = BytesMut::with_capacity(4 * READ);
+        let mut stalled: Option<Instant> = None;
+        let mut armed = session.poll_timeout();
+        let mut alarm = pin!(sleep_until(armed.into()));
+        loop {
+            let now = Instant::now();
+            let received = session.receive(&mut input, &self.source, now);
+            let received =
+                received.and_then(|()| if session.poll_timeout() <= now { session.timeout(now) } else { Ok(()) });
+            while let Some(event) = session.event() {
+                self.happened(&event, session, address);
+            }
+            if let Err(error) = received {
+                // Perhaps the master still takes our Close; it is not worth waiting for.
+                let _ = timeout(GOODBYE, writer.write_all_buf(session.output())).await;
+                return Err(error.into());
+            }
+            if goodbye.is_some_and(|at| session.is_closed() || at <= now) {
+                return Ok(());
+            }
+            while session.wants_notification()
+                && let Some(notification) = self.queue.take(now)
+            {
+                session.notify(notification, now);
+            }
+            let writing = !session.output().is_empty();
+            stalled = if writing { stalled.or(Some(now)) } else { None };
+            if stalled.is_some_and(|since| since + STALL <= now) {
+                return Err(LinkError::Stalled);
+            }
+            if input.len() > MAX_INPUT {
+                return Err(LinkError::Overrun);
+            }
+            let notify_at = if session.wants_notification() { self.queue.ready_at(now) } else { None };
+            let due = [*goodbye, stalled.map(|since| since + STALL), notify_at];
+            let due = due.into_iter().flatten().fold(session.poll_timeout(), Instant::min);
+            // An alarm that rings too early costs one turn; setting it anew for each request would cost more.
+            if due < armed || armed <= now {
+                armed = due;
+                alarm.as_mut().reset(armed.into());
+            }
+            input.reserve(READ);
+            tokio::select! {
+                biased;
+                written = writer.write_buf(session.output()), if writing => {
+                    if written? == 0 {
+                        return Err(LinkError::Eof);
+                    }
+                    stalled = None;
+                }
+                read = reader.read_buf(&mut input) => {
+                    if read? == 0 {
+                        return Err(LinkError::Eof);
+                    }
+                }
+                () = &mut alarm => {}
+                () = self.queue.arrived() => {}
+                () = &mut shutdown, if goodbye.is_none() => {
+                    let now = Instant::now();
+                    *goodbye = Some(now + GOODBYE);
+                    session.close(CloseReason::Shutdown, now);
+                }
+            }
+        }
+    }
+
+    fn happened(&mut self, event: &Event, session: &Session<V>, address: &str) {
+        match event {
+            Event::Opened => {
+                count(&self.stats.connects);
+                self.stats.set(Status::Open(address.to_owned()));
+            }
+            Event::Registered(number, priority) => {
+                let subtree = &self.config.regions[*number].subtree;
+                tracing::debug!(%subtree, priority, "registered");
+                if session.is_registered() {
+                    tracing::info!(address, %subtree, "serving through snmpd");
+                    self.told = None;
+                    self.stats.set(Status::Registered(address.to_owned()));
+                }
+            }
+            Event::Refused(number, error) => {
+                let why = remedy::refused(&self.config.regions[*number], *error);
+                let duplicate = *error == ErrorCode::DUPLICATE_REGISTRATION;
+                self.stats.set(Status::Refused { duplicate, why: why.clone() });
+                self.tell(why);
+            }
+            Event::CapsRefused(error) => tracing::warn!(%error, "no row in sysORTable; all else works"),
+            Event::NotificationConfirmed => {}
+            Event::NotificationLost(Some(error)) => tracing::warn!(%error, "the master refused a notification"),
+            Event::NotificationLost(None) => tracing::warn!("the master did not answer a notification"),
+            Event::Unreadable(error) => tracing::warn!(%error, "a PDU from the master cannot be read"),
+        }
+    }
+}
