@@ -265,7 +265,7 @@ impl Collector for InstanceCollector {
                     source.success("postconf", begun.elapsed());
                     if expected_to_run(&instance) {
                         let text = format!(
-                            "{}: Postfix is stopped; start it with `postmulti -i {0} -p start` or `postfix -c {1} start`",
+                            "{}: Postfix is stopped; start it with: postfix -c {} start",
                             instance.name,
                             directory.display()
                         );
