@@ -7,7 +7,9 @@ use std::process::{Command, ExitStatus};
 
 use rustix::process::Signal;
 
-use super::{Daemon, PATIENCE, ROOT, Ran, Sandbox, TestPostfix, TestSnmpd, Value, capture, group_id, wait_for};
+use super::{
+    Daemon, PATIENCE, ROOT, Ran, Sandbox, TestPostfix, TestSnmpd, Value, capture, group_id, oid, oid_numbers, wait_for,
+};
 
 /// A uid and gid that nobody has.
 pub const AGENT_UID: u32 = 64_999;
@@ -143,6 +145,20 @@ impl TestAgent {
             }
             client.get_one(oid).ok().filter(|value| !value.is_exception())
         })
+    }
+
+    /// Waits until every source of this instance is read with success (or is not wanted).
+    #[track_caller]
+    pub fn wait_sources_ok(&mut self, snmpd: &TestSnmpd, instance: u32) {
+        let status = oid("postfixSourceStatus", &[]);
+        let mut client = snmpd.udp();
+        wait_for(&format!("status ok of every source of instance {instance}"), PATIENCE, || {
+            let rows = client.walk(&status).ok()?;
+            let of = |name: &str| oid_numbers(name).iter().rev().nth(1) == Some(&instance);
+            let mut rows = rows.iter().filter(|(name, _)| of(name)).peekable();
+            rows.peek()?;
+            rows.all(|(_, status)| matches!(status, Value::Integer(1 | 4))).then_some(())
+        });
     }
 
     /// Runs a command that ends, with this configuration: `["dump"]`, `["check"]`, `["count", …]`.
