@@ -3,4 +3,5 @@
 
 pub mod instance;
 pub mod master;
+pub mod master_cf;
 pub mod postconf;
