@@ -74,7 +74,7 @@ pub fn wait_for<T>(what: &str, timeout: Duration, mut ask: impl FnMut() -> Optio
 /// Where `tests/deps.sh` puts the IETF's base modules, which Debian does not ship to net-snmp's users.
 pub fn mibs_dir() -> PathBuf {
     let dir = repository().join("target/mibs");
-    assert!(dir.join("SNMPv2-SMI.txt").exists(), "{} is empty: run tests/deps.sh (make does)", dir.display());
+    assert!(dir.join(".complete").exists(), "{} is not complete: run tests/deps.sh (make does)", dir.display());
     dir
 }
 
