@@ -2,5 +2,6 @@
 //! No SNMP in here.
 
 pub mod instance;
+pub mod log;
 pub mod master;
 pub mod postconf;
