@@ -9,7 +9,7 @@ use crate::{
     },
     config::{Config, DEFAULT_PATH},
     daemon::{Failure, link_config},
-    dump::collect_once,
+    dump::Once,
     state::{StateDirectory, StateError},
 };
 use std::{
@@ -25,7 +25,7 @@ pub fn run(file: Option<&Path>) -> Result<ExitCode, Failure> {
     findings.push(state(&config));
     let running = matches!(findings.last(), Some(Finding { mark: Mark::Ok, text, .. }) if text.contains(RUNNING));
     findings.push(snmpd(&config, running)?);
-    sources(&collect_once(config), &mut findings);
+    sources(&Once::collect(config).context, &mut findings);
 
     let mut out = io::stdout().lock();
     let wrong = findings.iter().any(|f| f.mark == Mark::Wrong);
@@ -105,10 +105,10 @@ fn snmpd(config: &Config, running: bool) -> Result<Finding, Failure> {
         .enable_all()
         .build()
         .map_err(|e| Failure::System("cannot start a runtime", e))?;
-    Ok(match runtime.block_on(agentx::try_register(&link_config(config))) {
+    Ok(match runtime.block_on(agentx::try_register(link_config(config))) {
         Ok(address) => Finding::ok(subject, &format!("{} can be registered at {address}", config.agentx.root)),
         // Its own registration is the duplicate.
-        Err(e) if running && e.is_duplicate() => {
+        Err(agentx::CheckError::Duplicate(_)) if running => {
             Finding::ok(subject, &format!("{} is registered, as it should be while {RUNNING} runs", config.agentx.root))
         }
         Err(e) => Finding::new(Mark::Wrong, subject, e.to_string()),

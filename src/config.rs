@@ -259,9 +259,9 @@ fn oid<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Oid, D::Error> {
 }
 
 fn priority<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u8, D::Error> {
-    match u8::deserialize(deserializer)? {
-        0 => Err(de::Error::custom("priority must be 1 to 255; smaller wins, 127 is the default")),
-        priority => Ok(priority),
+    match u8::try_from(i64::deserialize(deserializer)?) {
+        Ok(priority @ 1..) => Ok(priority),
+        _ => Err(de::Error::custom("priority must be 1 to 255; smaller wins, 127 is the default")),
     }
 }
 
@@ -319,7 +319,7 @@ impl Config {
 /// The configuration in `text`; `file` names it in messages.
 pub fn parse(text: &str, file: &str) -> Result<Config, ConfigError> {
     // A file of comments only is the default configuration, not "null is no mapping".
-    if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
+    if text.lines().map(str::trim).all(|line| line.is_empty() || line == "---" || line.starts_with('#')) {
         return Ok(Config::default());
     }
     let config: Config = serde_yaml::from_str(text).map_err(|e| ConfigError::Parse(located(&e, file)))?;
@@ -335,8 +335,10 @@ pub fn parse(text: &str, file: &str) -> Result<Config, ConfigError> {
 
 /// `file:line:column: what is wrong`, with the snippet serde-saphyr draws below it.
 fn located(error: &serde_yaml::Error, file: &str) -> String {
-    match error.location() {
-        Some(at) => format!("{file}:{}:{}: {error}", at.line(), at.column()),
-        None => format!("{file}: {error}"),
-    }
+    let text = error.to_string();
+    let Some(at) = error.location() else { return format!("{file}: {text}") };
+    // It names the place in its own words first; once is enough.
+    let own = format!("error: line {} column {}: ", at.line(), at.column());
+    let text = text.strip_prefix(&own).unwrap_or(&text).replace("<input>", file);
+    format!("{file}:{}:{}: {text}", at.line(), at.column())
 }

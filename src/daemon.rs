@@ -23,7 +23,7 @@ use std::{
 };
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::watch,
+    sync::oneshot,
 };
 
 /// Why a command ended before its work was done.
@@ -72,7 +72,7 @@ pub fn run(file: Option<&Path>) -> Result<ExitCode, Failure> {
     let context = Context::new(Arc::new(config), publisher, health, state);
     let result = signals(file, context, &counters);
     // Nobody listens any more where the link's thread is gone.
-    let _ = shutdown.send(true);
+    let _ = shutdown.send(());
     let _ = link.join();
     tracing::info!("stopped");
     result.map(|()| ExitCode::SUCCESS)
@@ -83,9 +83,9 @@ fn talk_to_snmpd(
     config: &Config,
     publisher: Publisher,
     stats: Arc<agentx::Stats>,
-) -> Result<(watch::Sender<bool>, JoinHandle<()>), Failure> {
+) -> Result<(oneshot::Sender<()>, JoinHandle<()>), Failure> {
     let link = link_config(config);
-    let (shutdown, stopped) = watch::channel(false);
+    let (shutdown, stopped) = oneshot::channel::<()>();
     let (_notifier, notifications) = agentx::notifications(link.notifications, stats.clone());
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -94,6 +94,8 @@ fn talk_to_snmpd(
     let thread = thread::Builder::new()
         .name("agentx".into())
         .spawn(move || {
+            // The sender gone without a word is the end as well.
+            let stopped = async { stopped.await.unwrap_or_default() };
             runtime.block_on(agentx::run(link, move || publisher.view(), notifications, stats, stopped));
         })
         .map_err(|e| Failure::System("cannot start the AgentX thread", e))?;

@@ -3,7 +3,7 @@
 
 use crate::{
     collect::{
-        self, Context,
+        self, Collector, Context,
         health::{AgentCounters, Health},
     },
     config::Config,
@@ -21,9 +21,10 @@ use std::{
 
 /// One `OID = TYPE: value` a line, as `snmpwalk -On` prints it.
 pub fn run(file: Option<&Path>) -> Result<ExitCode, Failure> {
-    let context = collect_once(Config::load(file)?);
+    let once = Once::collect(Config::load(file)?);
     let mut out = io::BufWriter::new(io::stdout().lock());
-    let written = context
+    let written = once
+        .context
         .publisher
         .view()
         .walk(Instant::now())
@@ -36,14 +37,20 @@ pub fn run(file: Option<&Path>) -> Result<ExitCode, Failure> {
     }
 }
 
-/// Every collector once, on a state directory that is only read.
-pub(crate) fn collect_once(config: Config) -> Context {
-    let publisher = Publisher::new(config.agentx.root.clone(), &collect::catalogue());
-    let health = Health::new(publisher.clone(), AgentCounters::default());
-    let state = StateDirectory::read_only(&config.state_directory);
-    let context = Context::new(Arc::new(config), publisher, health, state);
-    for mut collector in collectors(&context) {
-        collect::run_once(&mut *collector);
+/// Every collector once, on a state directory that is only read. They stay, because their sources last as long as they do.
+pub(crate) struct Once {
+    pub(crate) context: Context,
+    _collectors: Vec<Box<dyn Collector>>,
+}
+
+impl Once {
+    pub(crate) fn collect(config: Config) -> Self {
+        let publisher = Publisher::new(config.agentx.root.clone(), &collect::catalogue());
+        let health = Health::new(publisher.clone(), AgentCounters::default());
+        let state = StateDirectory::read_only(&config.state_directory);
+        let context = Context::new(Arc::new(config), publisher, health, state);
+        let mut collectors = collectors(&context);
+        collectors.iter_mut().for_each(|collector| collect::run_once(&mut **collector));
+        Self { context, _collectors: collectors }
     }
-    context
 }

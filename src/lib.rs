@@ -2,6 +2,9 @@
 //!
 //! (drawing to come)
 
+// Nothing that comes from a socket, a file or a log line may panic. Tests and benchmarks may.
+#![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
 pub mod agentx;
 pub mod check;
 pub mod cli;

@@ -69,7 +69,7 @@ fn an_unknown_key_is_named_with_its_place() {
 fn a_wrong_value_is_told_what_would_be_right() {
     for (text, place, hint) in [
         ("agentx: { priority: 0 }", "1:", "1 to 255"),
-        ("agentx: { priority: 300 }", "1:", "300"),
+        ("agentx: { priority: 300 }", "1:", "1 to 255"),
         ("agentx:\n  root: 1.3.x\n", "2:9", "`x` is not a number"),
         ("agentx:\n  root: 1.3\n", "2:9", "4 to 100"),
         ("agentx:\n  address: udp:localhost:705\n", "2:12", "AgentX needs a stream"),

@@ -4,4 +4,5 @@
 pub mod instance;
 pub mod log;
 pub mod master;
+pub mod master_cf;
 pub mod postconf;
