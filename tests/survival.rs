@@ -128,7 +128,7 @@ fn a_second_agent_on_the_same_state_is_refused_with_the_holder() {
     let mut agent = TestAgent::start_for(&snmpd, &[&postfix]);
     agent.wait_sources_ok(&snmpd, 1);
     let second = agent.run_once(&["run"]);
-    assert_eq!(second.code, Some(1), "{second:?}");
+    assert_eq!(second.code, 1, "{second:?}");
     assert!(second.stderr.contains(&format!("process {}", agent.pid())), "{}", second.stderr);
 }
 
