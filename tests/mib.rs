@@ -227,6 +227,19 @@ fn the_first_sentence_of_each_description_stands_alone() {
     }
 }
 
+#[test]
+fn the_capabilities_include_every_group_of_the_module() {
+    let caps = concat!(env!("CARGO_MANIFEST_DIR"), "/mibs/POSTFIX-AGENTCAPS-MIB.txt");
+    let caps = tokens(&fs::read_to_string(caps).expect("the capabilities"));
+    let at = caps.iter().position(|t| t == "INCLUDES").expect("INCLUDES") + 2;
+    let included: BTreeSet<&str> =
+        caps[at..].iter().take_while(|t| *t != "}").filter(|t| *t != ",").map(String::as_str).collect();
+    let mib = tokens(&fs::read_to_string(MIB).expect("the MIB file"));
+    let groups: BTreeSet<&str> =
+        mib.windows(2).filter(|w| w[1] == "OBJECT-GROUP" && w[0] != ",").map(|w| w[0].as_str()).collect();
+    assert_eq!(included, groups);
+}
+
 /// Objects and where they stand, for the reader of a failing comparison.
 #[test]
 fn the_parser_sees_a_difference() {
