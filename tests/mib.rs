@@ -1,6 +1,8 @@
 //! The promise: mibs/POSTFIX-MIB.txt is what the code serves. Names, numbers, SYNTAX and MAX-ACCESS are compared in both
 //! directions, so that an object can be in neither alone.
 
+mod common;
+
 use postfix_agentx::{
     collect,
     mib::{AnyTable, Syntax},
@@ -250,4 +252,35 @@ fn the_parser_sees_a_difference() {
     let code = [table.entry(), &[3]].concat();
     assert_eq!(parse(&text).objects["postfixSourcesFailing"].oid, code);
     assert_ne!(parse(&changed).objects["postfixSourcesFailing"].oid, code);
+}
+
+/// smilint's word, at its strictest, on both modules.
+#[test]
+fn smilint_is_silent() {
+    for module in ["POSTFIX-MIB", "POSTFIX-AGENTCAPS-MIB"] {
+        let file = common::repository().join(format!("mibs/{module}.txt"));
+        let out = common::capture(
+            common::tool("smilint").args(["-m", "-s", "-l", "6"]).arg(file).env("SMIPATH", common::mib_path()),
+        );
+        assert_eq!((out.stdout.as_str(), out.stderr.as_str()), ("", ""), "{module}");
+    }
+    // It would have something to say about a module that is wrong.
+    let broken = tempfile::Builder::new().suffix(".txt").tempfile().expect("a file");
+    let text = fs::read_to_string(MIB).expect("the MIB file").replace("MAX-ACCESS  read-only", "MAX-ACCESS  read-onl");
+    fs::write(broken.path(), text).expect("written");
+    let out = common::capture(common::tool("smilint").arg(broken.path()).env("SMIPATH", common::mib_path()));
+    assert!(!out.stdout.is_empty() || !out.stderr.is_empty());
+}
+
+/// net-snmp's own parser reads it too.
+#[test]
+fn snmptranslate_knows_every_object_by_name() {
+    let out = common::capture(
+        common::tool("snmptranslate").args(["-M", &common::mib_path(), "-m", "POSTFIX-MIB", "-To"]).env_remove("MIBS"),
+    );
+    let known: BTreeSet<&str> = out.stdout.lines().collect();
+    for (name, below, _) in served() {
+        let oid = below.iter().fold(format!(".{}", common::ROOT), |oid, subid| format!("{oid}.{subid}"));
+        assert!(known.contains(oid.as_str()), "{name} = {oid}\n{}", out.stderr);
+    }
 }
