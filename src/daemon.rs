@@ -213,5 +213,6 @@ impl Running {
 pub(crate) fn collectors(context: &Context) -> Vec<Box<dyn Collector>> {
     let mut instances = collect::instance::InstanceCollector::new(context.clone());
     instances.refresh();
-    vec![Box::new(instances), Box::new(collect::health::Watchdog(context.health.clone()))]
+    let processes = collect::process::ProcessCollector::new(context.clone());
+    vec![Box::new(instances), Box::new(processes), Box::new(collect::health::Watchdog(context.health.clone()))]
 }

@@ -34,6 +34,7 @@ const PARAMETERS: &[&str] = &[
     "queue_directory",
     "queue_minfree",
     "queue_run_delay",
+    "service_throttle_time",
     "setgid_group",
     "syslog_facility",
     "syslog_name",
