@@ -9,6 +9,7 @@
 mod common;
 
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use common::{Fate, ROOT, TestAgent, TestPostfix, TestSnmpd, mib_path, wait_for};
 
@@ -40,6 +41,9 @@ const TABLES: [(&str, &str); 8] = [
     ("postfixSourceTable", "Can these answers be trusted?"),
 ];
 
+/// All was shown: from here on Ctrl-C is the orderly end.
+static STAYS: AtomicBool = AtomicBool::new(false);
+
 fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let (done, mut ended) = tokio::sync::oneshot::channel();
@@ -60,7 +64,9 @@ fn main() -> ExitCode {
     });
     if interrupted {
         println!("\nCleaning up …");
-        common::interrupt();
+        if !STAYS.load(Ordering::Acquire) {
+            common::interrupt();
+        }
         drop(release);
     }
     match show.join() {
@@ -129,17 +135,21 @@ fn show(released: Option<std::sync::mpsc::Receiver<()>>) {
         println!("{:34} {value}", name.trim_end_matches(".0"));
     }
 
+    let mut empty = Vec::new();
     for (table, question) in TABLES {
         step(&format!("{question}  ({table})"));
-        print_table(&snmpd, table);
+        if !print_table(&snmpd, table) {
+            empty.push(table);
+        }
     }
 
+    assert!(empty.is_empty(), "tables without rows: {empty:?}");
     let walked = client.walk(ROOT).expect("a walk of the whole tree");
     step("Ask it yourself");
     println!("{} objects are there. From another terminal:\n", walked.len());
-    println!("  snmpwalk -v2c -c public -M {} -m +POSTFIX-MIB {} POSTFIX-MIB::postfixMIB", mib_path(), snmpd.address());
+    println!("  snmpwalk -v2c -c public -M {} -m POSTFIX-MIB {} POSTFIX-MIB::postfixMIB", mib_path(), snmpd.address());
     println!(
-        "  snmptable -v2c -c public -M {} -m +POSTFIX-MIB -Cb -Ci {} POSTFIX-MIB::postfixQueueTable",
+        "  snmptable -v2c -c public -M {} -m POSTFIX-MIB -Cb -Ci {} POSTFIX-MIB::postfixQueueTable",
         mib_path(),
         snmpd.address()
     );
@@ -149,17 +159,18 @@ fn show(released: Option<std::sync::mpsc::Receiver<()>>) {
     );
     if let Some(released) = released {
         println!("\nEverything stays up until Ctrl-C.");
+        STAYS.store(true, Ordering::Release);
         let _interrupted = released.recv();
     }
     assert!(agent.stop().success(), "the agent ends cleanly: {}", agent.log());
 }
 
-/// Prints a table one column a line, as wide tables are read best: names on the left, one row of the table beside the other.
-fn print_table(snmpd: &TestSnmpd, table: &str) {
+/// Prints a table, a wide one on its side: names on the left, one row of the table beside the other. Says whether there was a row.
+fn print_table(snmpd: &TestSnmpd, table: &str) -> bool {
     let text = snmpd.named("snmptable", &["-Cb", "-Ci", "-Cf", "\t"], &[&format!("POSTFIX-MIB::{table}")]);
     if text.code != 0 || !text.stdout.contains('\t') {
-        println!("(no rows: {})", text.stderr.trim());
-        return;
+        println!("(no rows: {})", text.stderr.lines().chain(text.stdout.lines()).last().unwrap_or_default());
+        return false;
     }
     let mut lines: Vec<Vec<&str>> = text
         .stdout
@@ -190,12 +201,13 @@ fn print_table(snmpd: &TestSnmpd, table: &str) {
             .collect();
         println!("{}", cells.join("  ").trim_end());
     }
+    true
 }
 
 /// The instance of a scalar by its name, asked of the MIB so that no number stands here.
 fn scalar(name: &str) -> String {
     let mut command = common::tool("snmptranslate");
-    command.args(["-M", &mib_path(), "-m", "+POSTFIX-MIB", "-On", &format!("POSTFIX-MIB::{name}.0")]);
+    command.args(["-M", &mib_path(), "-m", "POSTFIX-MIB", "-On", &format!("POSTFIX-MIB::{name}.0")]);
     common::capture(&mut command).success().trim().trim_start_matches('.').to_owned()
 }
 
