@@ -1,6 +1,11 @@
 //! What Postfix itself defines: instances and parameters, its lock files, showq's protocol, queue files and ids, log lines.
 //! No SNMP in here.
 
+pub mod access;
 pub mod instance;
 pub mod master;
 pub mod postconf;
+pub mod queue;
+pub mod queue_file;
+pub mod queue_id;
+pub mod showq;
