@@ -2,6 +2,8 @@
 //! No SNMP in here.
 
 pub mod access;
+pub mod defer_log;
+pub mod defer_reason;
 pub mod instance;
 pub mod master;
 pub mod postconf;
