@@ -210,5 +210,9 @@ impl Running {
 pub(crate) fn collectors(context: &Context) -> Vec<Box<dyn Collector>> {
     let mut instances = collect::instance::InstanceCollector::new(context.clone());
     instances.refresh();
-    vec![Box::new(instances), Box::new(collect::health::Watchdog(context.health.clone()))]
+    vec![
+        Box::new(instances),
+        Box::new(collect::queue::QueueCollector::new(context.clone())),
+        Box::new(collect::health::Watchdog(context.health.clone())),
+    ]
 }
