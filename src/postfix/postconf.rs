@@ -26,6 +26,7 @@ const PARAMETERS: &[&str] = &[
     "maillog_file",
     "max_idle",
     "max_use",
+    "message_size_limit",
     "multi_instance_directories",
     "multi_instance_enable",
     "multi_instance_name",
