@@ -107,6 +107,9 @@ pub(crate) fn link_config(config: &Config) -> agentx::Config {
     let description = concat!("postfix-agentx ", env!("CARGO_PKG_VERSION"));
     let mut link = agentx::Config::new(config.agentx.address.clone(), config.agentx.root.clone(), description);
     link.regions[0].priority = config.agentx.priority;
+    // postfixAgentCapabilities in POSTFIX-AGENTCAPS-MIB: { postfixMIB 3 1 }.
+    let id = config.agentx.root.child(&[3, 1]);
+    link.capabilities = Some(agentx::Capabilities { id, description: description.into() });
     link
 }
 

@@ -87,6 +87,16 @@ pub fn services(directory: &Path) -> Result<String, PostconfError> {
     run("postconf", &["-c".as_ref(), directory.as_ref(), "-M".as_ref()])
 }
 
+/// The services of master.cf that log under a name of their own (`-o syslog_name=`), as (`relay/unix`, expanded name).
+pub fn labels(directory: &Path) -> Result<Vec<(String, String)>, PostconfError> {
+    let text = run("postconf", &["-c".as_ref(), directory.as_ref(), "-xP".as_ref(), "*/*/syslog_name".as_ref()])?;
+    let split = |line: &str| {
+        let (name, value) = line.split_once(" = ")?;
+        Some((name.strip_suffix("/syslog_name")?.to_owned(), value.trim().to_owned()))
+    };
+    Ok(text.lines().filter_map(split).collect())
+}
+
 /// Standard output of a Postfix tool. Warnings on standard error are Postfix's business unless it fails.
 fn run(program: &str, arguments: &[&OsStr]) -> Result<String, PostconfError> {
     let command = || {

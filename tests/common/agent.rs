@@ -19,6 +19,7 @@ pub const AGENT_UID: u32 = 64_999;
 pub struct TestAgent {
     daemon: Option<Daemon>,
     binary: PathBuf,
+    reads_everything: bool,
     sandbox: Sandbox,
 }
 
@@ -41,7 +42,7 @@ impl TestAgent {
         let state = sandbox.mkdir("state", 0o750, Some(AGENT_UID));
         sandbox.write("config.yaml", &config(&state));
         let binary = executable(&sandbox);
-        Self { daemon: None, binary, sandbox }
+        Self { daemon: None, binary, reads_everything: false, sandbox }
     }
 
     /// The configuration for these instances: each with its own log, queue from wherever the agent finds it.
@@ -58,6 +59,11 @@ impl TestAgent {
             ));
         }
         text
+    }
+
+    /// From its next start on it has CAP_DAC_READ_SEARCH, as the unit file may grant it for the spool source.
+    pub fn reads_everything(&mut self) {
+        self.reads_everything = true;
     }
 
     pub fn sandbox(&self) -> &Sandbox {
@@ -175,7 +181,11 @@ impl TestAgent {
         command.arg(format!("--reuid={AGENT_UID}")).arg(format!("--regid={AGENT_UID}"));
         command
             .arg(format!("--groups={}", groups.join(",")))
-            .arg("--inh-caps=-all")
+            .args(if self.reads_everything {
+                ["--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search"]
+            } else {
+                ["--inh-caps=-all", "--ambient-caps=-all"]
+            })
             .arg("--")
             .arg(&self.binary)
             .args(arguments);
