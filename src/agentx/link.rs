@@ -6,6 +6,9 @@
 //!
 //! Any end of a connection leads to the next one, 50 ms to 1 s later, for ever. A change is logged once.
 
+#[cfg(test)]
+mod tests;
+
 use super::{
     Address, Config, Notifications, Objects, Stats, Status,
     pdu::ErrorCode,
