@@ -2,7 +2,7 @@
 //!
 //! Unknown keys and wrong values are refused with file:line:column. Durations are written as `500ms`, `30s`, `5m`, `1h`.
 
-use crate::smi::Oid;
+use crate::{agentx::Address, smi::Oid};
 use serde::{Deserialize, Deserializer, de};
 use std::{
     fs, io,
@@ -42,11 +42,12 @@ impl Default for Config {
 }
 
 /// `agentx:`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields, default)]
 pub struct AgentX {
     /// snmpd's agentXSocket: `unix:/path`, `/path`, `tcp:host:port`, or several separated by commas.
-    pub address: String,
+    #[serde(deserialize_with = "addresses")]
+    pub address: Vec<Address>,
     /// Where POSTFIX-MIB is rooted. A site with an enterprise number of its own re-roots it.
     #[serde(deserialize_with = "oid")]
     pub root: Oid,
@@ -58,7 +59,7 @@ pub struct AgentX {
 impl Default for AgentX {
     fn default() -> Self {
         Self {
-            address: "unix:/var/agentx/master".into(),
+            address: vec![Address::Unix("/var/agentx/master".into())],
             // { netSnmpPlaypen 25 }
             root: Oid::from([1, 3, 6, 1, 4, 1, 8072, 9999, 9999, 25]),
             priority: 127,
@@ -242,6 +243,10 @@ pub enum LogStart {
     Start,
 }
 
+fn addresses<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Address>, D::Error> {
+    Address::list(&String::deserialize(deserializer)?).map_err(de::Error::custom)
+}
+
 fn oid<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Oid, D::Error> {
     let text = String::deserialize(deserializer)?;
     let oid: Oid = text.parse().map_err(de::Error::custom)?;
@@ -254,9 +259,9 @@ fn oid<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Oid, D::Error> {
 }
 
 fn priority<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u8, D::Error> {
-    match u8::deserialize(deserializer)? {
-        0 => Err(de::Error::custom("priority must be 1 to 255; smaller wins, 127 is the default")),
-        priority => Ok(priority),
+    match u8::try_from(i64::deserialize(deserializer)?) {
+        Ok(priority @ 1..) => Ok(priority),
+        _ => Err(de::Error::custom("priority must be 1 to 255; smaller wins, 127 is the default")),
     }
 }
 
@@ -314,7 +319,7 @@ impl Config {
 /// The configuration in `text`; `file` names it in messages.
 pub fn parse(text: &str, file: &str) -> Result<Config, ConfigError> {
     // A file of comments only is the default configuration, not "null is no mapping".
-    if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
+    if text.lines().map(str::trim).all(|line| line.is_empty() || line == "---" || line.starts_with('#')) {
         return Ok(Config::default());
     }
     let config: Config = serde_yaml::from_str(text).map_err(|e| ConfigError::Parse(located(&e, file)))?;
@@ -330,8 +335,10 @@ pub fn parse(text: &str, file: &str) -> Result<Config, ConfigError> {
 
 /// `file:line:column: what is wrong`, with the snippet serde-saphyr draws below it.
 fn located(error: &serde_yaml::Error, file: &str) -> String {
-    match error.location() {
-        Some(at) => format!("{file}:{}:{}: {error}", at.line(), at.column()),
-        None => format!("{file}: {error}"),
-    }
+    let text = error.to_string();
+    let Some(at) = error.location() else { return format!("{file}: {text}") };
+    // It names the place in its own words first; once is enough.
+    let own = format!("error: line {} column {}: ", at.line(), at.column());
+    let text = text.strip_prefix(&own).unwrap_or(&text).replace("<input>", file);
+    format!("{file}:{}:{}: {text}", at.line(), at.column())
 }

@@ -1,2 +1,33 @@
 //! Arguments, logging, exit codes; no logic.
-fn main() {}
+
+use clap::Parser;
+use postfix_agentx::{
+    check,
+    cli::{Cli, Command},
+    daemon, dump,
+};
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let daemon = matches!(cli.command, Command::Run(_));
+    // Tools print their findings themselves; the daemon's story goes to standard error, which the service manager keeps.
+    let filter = EnvFilter::try_from_env("POSTFIX_AGENTX_LOG")
+        .unwrap_or_else(|_| EnvFilter::new(if daemon { "info" } else { "off" }));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .init();
+    let result = match cli.command {
+        Command::Run(file) => daemon::run(file.config.as_deref()),
+        Command::Dump(file) => dump::run(file.config.as_deref()),
+        Command::Check(file) => check::run(file.config.as_deref()),
+    };
+    result.unwrap_or_else(|failure| {
+        eprintln!("postfix-agentx: {failure}");
+        failure.exit_code()
+    })
+}

@@ -271,8 +271,29 @@ impl Health {
             error: text("", 0),
             state: Attempt::Starting,
         };
+        let created = row.created;
         self.update(|state| state.sources.insert((instance, kind), row));
-        Source { health: self.clone(), key: (instance, kind) }
+        Source { health: self.clone(), key: (instance, kind), created }
+    }
+
+    /// What postfixSourceTable says, for `check`.
+    pub fn report(&self) -> Vec<Report> {
+        let now = Instant::now();
+        let report = |row: &SourceRow| Report {
+            name: row.name.clone(),
+            method: row.method,
+            status: row.status(now),
+            took: row.took,
+            error: String::from_utf8_lossy(&row.error).into_owned(),
+        };
+        self.lock().sources.values().map(report).collect()
+    }
+
+    /// All conditions, the worst first.
+    pub fn all_conditions(&self) -> Vec<Condition> {
+        let mut all: Vec<_> = self.lock().conditions.values().flatten().cloned().collect();
+        all.sort_by_key(|c| std::cmp::Reverse(c.severity));
+        all
     }
 
     /// Replaces all conditions of this owner.
@@ -349,6 +370,23 @@ fn summary(state: &State, now: Instant) -> Summary {
 pub struct Source {
     health: Health,
     key: (u32, SourceKind),
+    /// Tells its row from that of a successor with the same key.
+    created: Instant,
+}
+
+/// One row of postfixSourceTable, for people.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Instance and kind.
+    pub name: String,
+    /// How it was read.
+    pub method: &'static str,
+    /// How that went.
+    pub status: Status,
+    /// How long it took.
+    pub took: Duration,
+    /// What was wrong and what to do.
+    pub error: String,
 }
 
 impl Source {
@@ -414,7 +452,11 @@ impl Source {
 
 impl Drop for Source {
     fn drop(&mut self) {
-        self.health.update(|state| state.sources.remove(&self.key));
+        self.health.update(|state| {
+            if state.sources.get(&self.key).is_some_and(|row| row.created == self.created) {
+                state.sources.remove(&self.key);
+            }
+        });
     }
 }
 
@@ -474,7 +516,7 @@ mod tests {
         let queue = health.source(1, "postfix", SourceKind::Queue, Duration::from_secs(30));
         queue.success("spool", Duration::ZERO);
         assert_eq!(summary(&health.lock(), Instant::now()).text, "ok");
-        assert!(queue.failure("no permission") == false, "kept for the grace");
+        assert!(!queue.failure("no permission"), "kept for the grace");
         let down =
             Condition { severity: Severity::Critical, subject: Subject::InstanceDown, text: "postfix: down".into() };
         health.conditions("instance", vec![down]);

@@ -45,6 +45,14 @@ pub struct Context {
     pub throttled: Throttled,
 }
 
+impl Context {
+    /// No instance is known yet.
+    pub fn new(config: Arc<Config>, publisher: Publisher, health: health::Health, state: StateDirectory) -> Self {
+        let (instances, throttled) = Default::default();
+        Self { config, publisher, health, instances, state, throttled }
+    }
+}
+
 /// What a collector wants after a refresh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {

@@ -2,5 +2,7 @@
 //! No SNMP in here.
 
 pub mod instance;
+pub mod log;
 pub mod master;
+pub mod master_cf;
 pub mod postconf;
