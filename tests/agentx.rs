@@ -307,7 +307,7 @@ fn p14_a_socket_only_for_root_is_told_with_the_remedy() {
 #[test]
 #[ignore = "started by p14_a_socket_only_for_root_is_told_with_the_remedy"]
 fn p14_helper() {
-    let socket = std::env::var_os("P14_SOCKET").unwrap();
+    let Some(socket) = std::env::var_os("P14_SOCKET") else { return };
     let config = Config::new(vec![Address::Unix(socket.into())], root(), "test");
     println!("{}", block_on(agentx::try_register(config)).unwrap_err());
 }
