@@ -104,7 +104,7 @@ impl Master {
                 self.seen.push(text.clone());
                 return Some((header, text));
             }
-            let mut buffer = [0; 65536];
+            let mut buffer = vec![0; 65536];
             match self.stream.read(&mut buffer) {
                 Ok(0) => return None,
                 Err(error) if error.kind() == ErrorKind::ConnectionReset => return None,
