@@ -6,6 +6,7 @@
 
 pub mod health;
 pub mod instance;
+pub mod log;
 pub mod registry;
 mod throttled;
 
@@ -25,7 +26,7 @@ use std::{
 
 /// Every table the agent serves.
 pub fn catalogue() -> Vec<&'static dyn AnyTable> {
-    [health::TABLES, instance::TABLES].concat()
+    [health::TABLES, instance::TABLES, log::TABLES].concat()
 }
 
 /// What every collector works with.

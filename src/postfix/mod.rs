@@ -1,6 +1,7 @@
 //! What Postfix itself defines: instances and parameters, its lock files, showq's protocol, queue files and ids, log lines.
 //! No SNMP in here.
 
+pub mod defer_reason;
 pub mod instance;
 pub mod log;
 pub mod master;
