@@ -292,7 +292,9 @@ mod tests {
             let (found, rest) = queue_id(text.as_bytes()).unwrap_or_else(|| panic!("{id}"));
             assert_eq!((found.as_bytes(), rest), (id.as_bytes(), &b"removed"[..]));
         }
-        for text in ["NOQUEUE: reject", "warning: x", "statistics: max", "Deleted: 3", "EF3A6: x", "EF3A6B6606", "EF3A6B6606:x"] {
+        for text in
+            ["NOQUEUE: reject", "warning: x", "statistics: max", "Deleted: 3", "EF3A6: x", "EF3A6B6606", "EF3A6B6606:x"]
+        {
             assert_eq!(queue_id(text.as_bytes()), None, "{text}");
         }
     }
@@ -303,7 +305,10 @@ mod tests {
         assert_eq!((d.relay, d.reused, d.delay), (&b"mx[1.2.3.4]:25"[..], true, Some(3_600)));
         assert_eq!((d.delays, d.dsn), (Some([200, 20, 40, 63_350_000]), Some([2, 1, 5])));
         assert_eq!((d.status, d.reason), (&b"sent"[..], &b"250 2.0.0 Ok, queued as 1"[..]));
-        let spoofed = delivery(b"to=<\"status=sent, dsn=2.0.0\"@y>, relay=none, delay=0, delays=0/0/0/0, dsn=4.4.3, status=deferred (x)").unwrap();
+        let spoofed = delivery(
+            b"to=<\"status=sent, dsn=2.0.0\"@y>, relay=none, delay=0, delays=0/0/0/0, dsn=4.4.3, status=deferred (x)",
+        )
+        .unwrap();
         assert_eq!((spoofed.status, spoofed.dsn), (&b"deferred"[..], Some([4, 4, 3])));
         assert_eq!(delivery(b"to=<x@y>, relay=mx[1.2.3.4]:25, delay=3.6, del"), None, "cut off");
         let old = delivery(b"to=<x@y>, relay=mx[1.2.3.4], delay=3, status=sent (250 Ok)").unwrap();
@@ -318,7 +323,10 @@ mod tests {
 
     #[test]
     fn replies() {
-        assert_eq!(reply(b"RCPT from unknown[2001:db8::1]: 450 4.7.1 <a@b>: x; from=<>"), b"450 4.7.1 <a@b>: x; from=<>");
+        assert_eq!(
+            reply(b"RCPT from unknown[2001:db8::1]: 450 4.7.1 <a@b>: x; from=<>"),
+            b"450 4.7.1 <a@b>: x; from=<>"
+        );
         assert_eq!(reply(b"CONNECT from [1.2.3.4]:1337: too many connections"), b"too many connections");
         let check = b"header Subject: a; from=<b>: 4.0.0 c from unknown[127.0.0.1]; from=<x@y> to=<z@y> proto=ESMTP helo=<vm>: 5.7.1 go away";
         assert_eq!(check_reply(check), b"5.7.1 go away");
