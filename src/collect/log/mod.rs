@@ -186,7 +186,17 @@ impl LogCollector {
                     let saved = self.absent.streams.remove(&name);
                     let from_start = self.context.config.log.from == LogStart::Start;
                     let Some(index) = self.files.index(&name) else { continue };
-                    tracing::info!(log = name, from = if saved.is_some() { "where it was left" } else if from_start { "start" } else { "end" }, "following");
+                    tracing::info!(
+                        log = name,
+                        from = if saved.is_some() {
+                            "where it was left"
+                        } else if from_start {
+                            "start"
+                        } else {
+                            "end"
+                        },
+                        "following"
+                    );
                     Stream::new(origin, index, saved, from_start, self.patience)
                 }
             };
@@ -361,7 +371,8 @@ impl LogCollector {
             instance.state = self.absent.instances.remove(name).unwrap_or_default();
         }
         streams.iter().for_each(|name| drop(self.absent.streams.remove(name)));
-        let result = encoded.and_then(|bytes| self.context.state.save_bytes(FILE, VERSION, &bytes).map_err(|e| e.to_string()));
+        let result =
+            encoded.and_then(|bytes| self.context.state.save_bytes(FILE, VERSION, &bytes).map_err(|e| e.to_string()));
         self.saved_at = Instant::now();
         match result {
             Ok(()) => {
@@ -400,6 +411,14 @@ impl Collector for LogCollector {
             return Next::After(TICK);
         }
         let more = self.read();
+        // Where a log was begun is saved before anything is shown: after a kill -9 a second first start would begin at its
+        // end again, and lose what came between.
+        if self.streams.iter().any(|s| !s.anchored && s.is_open()) {
+            self.save();
+            // A disk that is full now is tried again at the usual pace.
+            self.dirty |= self.save_error.is_some();
+            self.streams.iter_mut().for_each(|s| s.anchored |= s.is_open());
+        }
         self.report();
         self.publish();
         if self.dirty && self.saved_at.elapsed() >= SAVE {
@@ -414,4 +433,3 @@ impl Collector for LogCollector {
         }
     }
 }
-

@@ -62,6 +62,8 @@ pub struct Stream {
     pub last_line: i64,
     /// The same lines come from another stream.
     pub twin: bool,
+    /// Where it was begun has been saved.
+    pub anchored: bool,
     reader: Reader,
     saved: Option<SavedStream>,
     from_start: bool,
@@ -88,6 +90,7 @@ impl Stream {
             success: Instant::now(),
             last_line,
             twin: false,
+            anchored: saved.is_some(),
             reader: Reader::Closed,
             saved,
             from_start,
@@ -145,6 +148,11 @@ impl Stream {
         self.source.counters.rotations += progress.rotations;
         self.source.counters.gaps += progress.gaps;
         Ok(progress)
+    }
+
+    /// It has a position.
+    pub fn is_open(&self) -> bool {
+        !matches!(self.reader, Reader::Closed)
     }
 
     /// What must be saved.
