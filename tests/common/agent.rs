@@ -162,9 +162,10 @@ impl TestAgent {
         wait_for(&format!("status ok of every source of instance {instance}"), PATIENCE, || {
             let rows = client.walk(&status).ok()?;
             let of = |name: &str| oid_numbers(name).iter().rev().nth(1) == Some(&instance);
-            let mut rows = rows.iter().filter(|(name, _)| of(name)).peekable();
-            rows.peek()?;
-            rows.all(|(_, status)| matches!(status, Value::Integer(1 | 4))).then_some(())
+            let rows: Vec<_> = rows.iter().filter(|(name, _)| of(name)).collect();
+            // Instance, queue, log, processes and services; each collector brings its own row.
+            let complete = rows.len() == 5;
+            (complete && rows.iter().all(|(_, status)| matches!(status, Value::Integer(1 | 4)))).then_some(())
         });
     }
 
