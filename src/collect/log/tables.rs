@@ -297,7 +297,7 @@ fn delay_name(row: &DelayRow) -> String {
     let stage = STAGES.get(row.stage as usize - 1).unwrap_or(&"");
     match row.limit {
         Some(ms) if ms % 1_000 == 0 => format!("{stage} up to {} s", ms / 1_000),
-        Some(ms) => format!("{stage} up to {} ms", ms),
+        Some(ms) => format!("{stage} up to {ms} ms"),
         None => format!("{stage} longer"),
     }
 }
@@ -448,9 +448,5 @@ const SERVICE_COLUMNS: &[Column<NamedRow<ServiceEvents>>] = &[
     column(4, "postfixServiceEventThrottles", Counter32(|r| Some(r.value.throttles))),
 ];
 
-pub(super) static SERVICE_EVENTS: Table<NamedRow<ServiceEvents>> = Table {
-    name: "postfixServiceEventTable",
-    entry: &[1, 8, 4, 1],
-    index: NamedRow::index,
-    columns: SERVICE_COLUMNS,
-};
+pub(super) static SERVICE_EVENTS: Table<NamedRow<ServiceEvents>> =
+    Table { name: "postfixServiceEventTable", entry: &[1, 8, 4, 1], index: NamedRow::index, columns: SERVICE_COLUMNS };
