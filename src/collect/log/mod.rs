@@ -8,6 +8,7 @@
 //! Where a log that was never read before is begun is configured (`log.from`): at its end by default, so that an old log
 //! does not look like today's mail.
 
+pub mod count;
 pub mod counters;
 pub mod engine;
 mod flow;
@@ -127,7 +128,7 @@ impl LogCollector {
         let options = Options {
             hosts: config.hosts.iter().map(|host| host.clone().into_bytes()).collect(),
             queue_ids: config.queue_ids,
-            discover: false,
+            ..Options::default()
         };
         let mut engine = Engine::new(options);
         engine.template = absent.template;
