@@ -154,7 +154,7 @@ impl Stream {
     }
 
     /// It has a position.
-    pub fn is_open(&self) -> bool {
+    pub(super) fn is_open(&self) -> bool {
         !matches!(self.reader, Reader::Closed)
     }
 
