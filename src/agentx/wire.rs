@@ -126,15 +126,18 @@ impl<'a> Reader<'a> {
     /// Replaces `oid` by the next one; returns its include bit.
     pub fn oid_into(&mut self, oid: &mut Oid) -> Result<bool, WireError> {
         let (prefix, include, octets) = self.oid_parts()?;
-        oid.clear();
-        if prefix != 0 {
-            oid.extend(&INTERNET);
-            oid.push(u32::from(prefix));
-        }
-        let subids = octets.as_chunks().0.iter();
+        let subids = octets.as_chunks().0;
+        let places = if prefix == 0 {
+            oid.resize(subids.len())
+        } else {
+            let (head, places) = oid.resize(subids.len() + 5).split_at_mut(5);
+            head[..4].copy_from_slice(&INTERNET);
+            head[4] = u32::from(prefix);
+            places
+        };
         match self.order {
-            Order::Little => oid.append(subids.map(|&subid| u32::from_le_bytes(subid))),
-            Order::Big => oid.append(subids.map(|&subid| u32::from_be_bytes(subid))),
+            Order::Little => places.iter_mut().zip(subids).for_each(|(to, from)| *to = u32::from_le_bytes(*from)),
+            Order::Big => places.iter_mut().zip(subids).for_each(|(to, from)| *to = u32::from_be_bytes(*from)),
         }
         Ok(include)
     }
