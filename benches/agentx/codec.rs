@@ -50,16 +50,6 @@ fn decode_get_next(table: &mut Table, count: u32) {
         sum
     };
     assert!(ours() > 30);
-    println!("split {:?}", each(1_000_000, || Frame::split(black_box(&octets)).unwrap().unwrap().size()));
-    println!(
-        "split+decode {:?}",
-        each(1_000_000, || {
-            let f = Frame::split(black_box(&octets)).unwrap().unwrap();
-            let p = f.decode().unwrap();
-            matches!(p.body, Body::GetNext(_))
-        })
-    );
-    println!("all {:?}", each(1_000_000, &mut ours));
     let mut theirs = || other::pdu::GetNext::from_bytes(black_box(&octets)).unwrap();
     let found = compare(TURNS, || each(RUNS / count, &mut ours), || each(RUNS / count, &mut theirs));
     row(table, &format!("decode GetNext of {count}, against crate agentx"), found);

@@ -40,8 +40,11 @@ impl Oid {
 
     /// Makes it `length` sub-identifiers long and gives all of them, to be overwritten by a decoder. Costs nothing when a
     /// name replaces one of the same length. The caller keeps within [`MAX_SUBIDS`].
+    #[inline]
     pub fn resize(&mut self, length: usize) -> &mut [u32] {
-        self.0.resize(length, 0);
+        if self.0.len() != length {
+            self.0.resize(length, 0);
+        }
         &mut self.0
     }
 
