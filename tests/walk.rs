@@ -115,6 +115,19 @@ fn walk_bulkwalk_table_and_dump_agree() {
 }
 
 #[test]
+fn sys_or_table_names_our_capabilities() {
+    let snmpd = TestSnmpd::start();
+    let postfix = TestPostfix::builder().start();
+    let mut agent = TestAgent::start_for(&snmpd, &[&postfix]);
+    agent.wait_ready(&snmpd, &oid("postfixAgentVersion", &[0]));
+    let ids = || snmpd.walk("1.3.6.1.2.1.1.9.1.2").expect("sysORID");
+    let ours = Value::Oid(format!("{ROOT}.3.1"));
+    common::wait_for("our sysORID", common::PATIENCE, || ids().iter().any(|(_, id)| *id == ours).then_some(()));
+    agent.stop();
+    assert!(ids().iter().all(|(_, id)| *id != ours), "it goes with the session");
+}
+
+#[test]
 fn no_object_can_be_set() {
     let snmpd = TestSnmpd::start();
     let postfix = TestPostfix::builder().start();

@@ -55,6 +55,11 @@ pub fn interrupt() {
     INTERRUPTED.store(true, Ordering::Relaxed);
 }
 
+/// Whether this thread unwinds because something failed, so that a guard should show what it knows.
+fn failing() -> bool {
+    std::thread::panicking() && !INTERRUPTED.load(Ordering::Relaxed)
+}
+
 /// Asks again and again until there is an answer; panics with `what` when there is none in time.
 #[track_caller]
 pub fn wait_for<T>(what: &str, timeout: Duration, mut ask: impl FnMut() -> Option<T>) -> T {
@@ -64,7 +69,10 @@ pub fn wait_for<T>(what: &str, timeout: Duration, mut ask: impl FnMut() -> Optio
         if let Some(answer) = ask() {
             return answer;
         }
-        assert!(!INTERRUPTED.load(Ordering::Relaxed), "interrupted while waiting for {what}");
+        if INTERRUPTED.load(Ordering::Relaxed) {
+            // Not a failure: unwinds without a report.
+            std::panic::resume_unwind(Box::new("interrupted"));
+        }
         assert!(Instant::now() < deadline, "no {what} within {timeout:?}");
         std::thread::sleep(pause);
         pause = (pause * 2).min(Duration::from_millis(100));

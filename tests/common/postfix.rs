@@ -375,7 +375,7 @@ impl Drop for TestPostfix {
         if let Some(pid) = self.master_pid().and_then(Pid::from_raw) {
             let _gone_already = kill_process(pid, Signal::TERM);
         }
-        if std::thread::panicking() {
+        if super::failing() {
             let log = self.log();
             let lines: Vec<&str> = log.lines().collect();
             let last = lines.len().saturating_sub(60);
