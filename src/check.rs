@@ -10,6 +10,7 @@ use crate::{
     config::{Config, DEFAULT_PATH},
     daemon::{Failure, link_config},
     dump::Once,
+    postfix::{instance::Instance, postconf},
     state::{StateDirectory, StateError},
 };
 use std::{
@@ -25,7 +26,9 @@ pub fn run(file: Option<&Path>) -> Result<ExitCode, Failure> {
     findings.push(state(&config));
     let running = matches!(findings.last(), Some(Finding { mark: Mark::Ok, text, .. }) if text.contains(RUNNING));
     findings.push(snmpd(&config, running)?);
-    sources(&Once::collect(config).context, &mut findings);
+    let once = Once::collect(config);
+    sources(&once.context, &mut findings);
+    once.context.instances.current().iter().for_each(|instance| labels(instance, &mut findings));
 
     let mut out = io::stdout().lock();
     let wrong = findings.iter().any(|f| f.mark == Mark::Wrong);
@@ -140,5 +143,24 @@ fn sources(context: &Context, findings: &mut Vec<Finding>) {
             Subject::Alarm => "alarm",
         };
         findings.push(Finding::new(mark, subject, condition.text));
+    }
+}
+
+/// Lines whose label does not begin with the instance's syslog_name are counted for another instance, or for none. Stock
+/// Debian hard-codes such a label for relay, which is wrong in every instance but the default one.
+fn labels(instance: &Instance, findings: &mut Vec<Finding>) {
+    // A sidecar has no postconf; what it cannot tell, nobody can.
+    let Ok(labels) = postconf::labels(&instance.config_directory) else { return };
+    for (service, label) in labels {
+        let rest = label.strip_prefix(&instance.syslog_name);
+        if !rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
+            let text = format!(
+                "{service} logs as `{label}`, which is not below this instance's syslog_name `{0}`, so its lines are not \
+                 counted here; in {1}/master.cf set: -o syslog_name={0}/$service_name",
+                instance.syslog_name,
+                instance.config_directory.display()
+            );
+            findings.push(Finding::new(Mark::Wrong, &format!("{} log", instance.name), text));
+        }
     }
 }

@@ -107,6 +107,9 @@ pub(crate) fn link_config(config: &Config) -> agentx::Config {
     let description = concat!("postfix-agentx ", env!("CARGO_PKG_VERSION"));
     let mut link = agentx::Config::new(config.agentx.address.clone(), config.agentx.root.clone(), description);
     link.regions[0].priority = config.agentx.priority;
+    // postfixAgentCapabilities in POSTFIX-AGENTCAPS-MIB: { postfixMIB 3 1 }.
+    let id = config.agentx.root.child(&[3, 1]);
+    link.capabilities = Some(agentx::Capabilities { id, description: description.into() });
     link
 }
 
@@ -213,6 +216,7 @@ pub(crate) fn collectors(context: &Context) -> Vec<Box<dyn Collector>> {
     vec![
         Box::new(instances),
         Box::new(collect::queue::QueueCollector::new(context.clone())),
+        Box::new(collect::process::ProcessCollector::new(context.clone())),
         Box::new(collect::health::Watchdog(context.health.clone())),
     ]
 }

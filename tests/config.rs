@@ -95,3 +95,22 @@ fn a_missing_file_is_an_error_only_where_it_was_asked_for() {
     let message = Config::load(Some("/nonexistent/x.yaml".as_ref())).expect_err("no such file").to_string();
     assert!(message.contains("/nonexistent/x.yaml") && message.contains("--config"), "{message}");
 }
+
+/// What is shipped shows every key with its default.
+#[test]
+fn the_shipped_configuration_is_the_defaults_in_both_forms() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/postfix-agentx.yaml");
+    let shipped = std::fs::read_to_string(file).expect("the shipped file");
+    assert_eq!(format!("{:?}", parse(&shipped)), format!("{:?}", Config::default()));
+    // Every `#key` uncommented says the same.
+    let uncommented: String = shipped
+        .lines()
+        // Prose has one space behind the #, keys none or their indentation.
+        .filter(|line| !line.starts_with("# ") || line.starts_with("#  "))
+        .map(|line| line.strip_prefix('#').unwrap_or(line).to_owned() + "\n")
+        .collect();
+    let mut explicit = parse(&uncommented);
+    let instance = explicit.instances.pop().expect("one instance");
+    assert_eq!(format!("{instance:?}"), format!("{:?}", config::Instance::default()));
+    assert_eq!(format!("{explicit:?}"), format!("{:?}", Config::default()));
+}

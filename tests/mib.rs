@@ -1,6 +1,8 @@
 //! The promise: mibs/POSTFIX-MIB.txt is what the code serves. Names, numbers, SYNTAX and MAX-ACCESS are compared in both
 //! directions, so that an object can be in neither alone.
 
+mod common;
+
 use postfix_agentx::{
     collect,
     mib::{AnyTable, Syntax},
@@ -227,6 +229,19 @@ fn the_first_sentence_of_each_description_stands_alone() {
     }
 }
 
+#[test]
+fn the_capabilities_include_every_group_of_the_module() {
+    let caps = concat!(env!("CARGO_MANIFEST_DIR"), "/mibs/POSTFIX-AGENTCAPS-MIB.txt");
+    let caps = tokens(&fs::read_to_string(caps).expect("the capabilities"));
+    let at = caps.iter().position(|t| t == "INCLUDES").expect("INCLUDES") + 2;
+    let included: BTreeSet<&str> =
+        caps[at..].iter().take_while(|t| *t != "}").filter(|t| *t != ",").map(String::as_str).collect();
+    let mib = tokens(&fs::read_to_string(MIB).expect("the MIB file"));
+    let groups: BTreeSet<&str> =
+        mib.windows(2).filter(|w| w[1] == "OBJECT-GROUP" && w[0] != ",").map(|w| w[0].as_str()).collect();
+    assert_eq!(included, groups);
+}
+
 /// Objects and where they stand, for the reader of a failing comparison.
 #[test]
 fn the_parser_sees_a_difference() {
@@ -237,4 +252,35 @@ fn the_parser_sees_a_difference() {
     let code = [table.entry(), &[3]].concat();
     assert_eq!(parse(&text).objects["postfixSourcesFailing"].oid, code);
     assert_ne!(parse(&changed).objects["postfixSourcesFailing"].oid, code);
+}
+
+/// smilint's word, at its strictest, on both modules.
+#[test]
+fn smilint_is_silent() {
+    for module in ["POSTFIX-MIB", "POSTFIX-AGENTCAPS-MIB"] {
+        let file = common::repository().join(format!("mibs/{module}.txt"));
+        let out = common::capture(
+            common::tool("smilint").args(["-m", "-s", "-l", "6"]).arg(file).env("SMIPATH", common::mib_path()),
+        );
+        assert_eq!((out.stdout.as_str(), out.stderr.as_str()), ("", ""), "{module}");
+    }
+    // It would have something to say about a module that is wrong.
+    let broken = tempfile::Builder::new().suffix(".txt").tempfile().expect("a file");
+    let text = fs::read_to_string(MIB).expect("the MIB file").replace("MAX-ACCESS  read-only", "MAX-ACCESS  read-onl");
+    fs::write(broken.path(), text).expect("written");
+    let out = common::capture(common::tool("smilint").arg(broken.path()).env("SMIPATH", common::mib_path()));
+    assert!(!out.stdout.is_empty() || !out.stderr.is_empty());
+}
+
+/// net-snmp's own parser reads it too.
+#[test]
+fn snmptranslate_knows_every_object_by_name() {
+    let out = common::capture(
+        common::tool("snmptranslate").args(["-M", &common::mib_path(), "-m", "POSTFIX-MIB", "-To"]).env_remove("MIBS"),
+    );
+    let known: BTreeSet<&str> = out.stdout.lines().collect();
+    for (name, below, _) in served() {
+        let oid = below.iter().fold(format!(".{}", common::ROOT), |oid, subid| format!("{oid}.{subid}"));
+        assert!(known.contains(oid.as_str()), "{name} = {oid}\n{}", out.stderr);
+    }
 }

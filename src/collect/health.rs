@@ -516,7 +516,7 @@ mod tests {
         let queue = health.source(1, "postfix", SourceKind::Queue, Duration::from_secs(30));
         queue.success("spool", Duration::ZERO);
         assert_eq!(summary(&health.lock(), Instant::now()).text, "ok");
-        assert!(queue.failure("no permission") == false, "kept for the grace");
+        assert!(!queue.failure("no permission"), "kept for the grace");
         let down =
             Condition { severity: Severity::Critical, subject: Subject::InstanceDown, text: "postfix: down".into() };
         health.conditions("instance", vec![down]);

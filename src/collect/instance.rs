@@ -122,15 +122,19 @@ impl Instances {
 
 /// What tells that an instance must be read again: both files, and which master runs.
 #[derive(Clone, PartialEq, Eq)]
-struct Fingerprint(Vec<Option<(u64, u64, i64, i64, u64)>>);
+struct Fingerprint([Option<FileId>; 2]);
+
+/// Device, inode, size and modification time.
+#[derive(Clone, PartialEq, Eq)]
+struct FileId(u64, u64, u64, i64, i64);
 
 impl Fingerprint {
     fn of(directory: &Path) -> Self {
         let stat = |file: &str| {
             let meta = fs::metadata(directory.join(file)).ok()?;
-            Some((meta.dev(), meta.ino(), meta.mtime(), meta.mtime_nsec(), meta.size()))
+            Some(FileId(meta.dev(), meta.ino(), meta.size(), meta.mtime(), meta.mtime_nsec()))
         };
-        Self(vec![stat("main.cf"), stat("master.cf")])
+        Self([stat("main.cf"), stat("master.cf")])
     }
 }
 

@@ -6,6 +6,7 @@
 
 pub mod health;
 pub mod instance;
+pub mod process;
 pub mod queue;
 pub mod registry;
 mod throttled;
@@ -26,7 +27,7 @@ use std::{
 
 /// Every table the agent serves.
 pub fn catalogue() -> Vec<&'static dyn AnyTable> {
-    [health::TABLES, instance::TABLES, queue::TABLES].concat()
+    [health::TABLES, instance::TABLES, queue::TABLES, process::TABLES].concat()
 }
 
 /// What every collector works with.

@@ -14,7 +14,10 @@ const PROGRAMS: usize = 1_024;
 
 /// When master last throttled a program. Clones are the same one.
 #[derive(Clone, Debug, Default)]
-pub struct Throttled(Arc<Mutex<FxHashMap<(u32, Box<str>), Instant>>>);
+pub struct Throttled(Arc<Mutex<LastThrottled>>);
+
+/// By instance and program.
+type LastThrottled = FxHashMap<(u32, Box<str>), Instant>;
 
 impl Throttled {
     /// Master of `instance` has just throttled `program` (the last component of the path in the warning, which is what

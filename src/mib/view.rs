@@ -114,3 +114,113 @@ impl Publisher {
         self.0.view.load_full()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Get, Index, Table, column, scalars, text};
+    use super::*;
+    use std::{
+        sync::atomic::{AtomicU64, Ordering},
+        time::Duration,
+    };
+
+    struct Row {
+        index: u32,
+        sometimes: Option<u64>,
+        since: Instant,
+        live: Arc<AtomicU64>,
+    }
+
+    fn row(index: u32, sometimes: Option<u64>) -> Row {
+        Row { index, sometimes, since: Instant::now(), live: Arc::default() }
+    }
+
+    static ROWS: Table<Row> = Table {
+        name: "rows",
+        entry: &[1, 2, 1],
+        index: |r| Index::from_slice(&[r.index]),
+        columns: &[
+            column(2, "counter", Get::Counter32(|r| Some(u64::from(r.index) + (1 << 32)))),
+            column(3, "sometimes", Get::Gauge32(|r| r.sometimes)),
+            column(4, "age", Get::Age(|r| Some(r.since))),
+            column(5, "live", Get::LiveGauge32(|r| Some(r.live.clone()))),
+        ],
+    };
+    static NAME: Table<&str> = scalars("name", &[1, 1], &[column(1, "text", Get::Text(|n| Some(text(n, 8))))]);
+
+    fn publisher() -> Publisher {
+        Publisher::new(Oid::from([9, 9]), &[&ROWS, &NAME])
+    }
+
+    fn names(view: &View) -> Vec<String> {
+        view.walk(Instant::now()).map(|(name, _)| name.to_string()).collect()
+    }
+
+    #[test]
+    fn a_hole_is_no_such_instance_and_walked_over() {
+        let publisher = publisher();
+        publisher.publish([ROWS.fragment(&[row(7, None), row(1, Some(5)), row(3, None)])]);
+        let (view, now) = (publisher.view(), Instant::now());
+        let walked = names(&view);
+        assert_eq!(walked[..4], [".9.9.1.2.1.2.1", ".9.9.1.2.1.2.3", ".9.9.1.2.1.2.7", ".9.9.1.2.1.3.1"]);
+        assert_eq!(walked.len(), 3 + 1 + 3 + 3);
+        assert_eq!(view.get(&[9, 9, 1, 2, 1, 3, 1], now), Ok(Value::Gauge32(5)));
+        assert_eq!(view.get(&[9, 9, 1, 2, 1, 3, 3], now), Err(Missing::Instance));
+        assert_eq!(view.get(&[9, 9, 1, 2, 1, 3, 1, 0], now), Err(Missing::Instance), "too long");
+        assert_eq!(view.get(&[9, 9, 1, 2, 1, 9, 1], now), Err(Missing::Object));
+        assert_eq!(view.get(&[9, 9, 1, 2], now), Err(Missing::Object));
+        assert_eq!(view.get(&[9, 8], now), Err(Missing::Object));
+        assert_eq!(view.get(&[9, 9, 1, 1, 1, 0], now), Err(Missing::Instance), "known, not published yet");
+    }
+
+    #[test]
+    fn counters_wrap_levels_saturate_ages_and_live_cells_move() {
+        let publisher = publisher();
+        let moving = row(1, Some(u64::MAX));
+        let live = moving.live.clone();
+        publisher.publish([ROWS.fragment(&[moving])]);
+        let (view, now) = (publisher.view(), Instant::now());
+        assert_eq!(view.get(&[9, 9, 1, 2, 1, 2, 1], now), Ok(Value::Counter32(1)));
+        assert_eq!(view.get(&[9, 9, 1, 2, 1, 3, 1], now), Ok(Value::Gauge32(u32::MAX)));
+        let age = |now| view.get(&[9, 9, 1, 2, 1, 4, 1], now);
+        assert_eq!((age(now), age(now + Duration::from_secs(90))), (Ok(Value::Gauge32(0)), Ok(Value::Gauge32(90))));
+        live.store(6, Ordering::Relaxed);
+        assert_eq!(view.get(&[9, 9, 1, 2, 1, 5, 1], now), Ok(Value::Gauge32(6)));
+    }
+
+    #[test]
+    fn a_collector_that_hangs_withdraws_its_values() {
+        let publisher = publisher();
+        publisher.publish([ROWS.fragment(&[row(1, None)]).valid_for(Duration::from_secs(60)), NAME.fragment(&["x"])]);
+        let (view, now) = (publisher.view(), Instant::now());
+        assert!(view.get(&[9, 9, 1, 2, 1, 2, 1], now).is_ok());
+        let later = now + Duration::from_secs(61);
+        assert_eq!(view.get(&[9, 9, 1, 2, 1, 2, 1], later), Err(Missing::Instance));
+        assert_eq!(view.walk(later).count(), 1, "the other table stays");
+    }
+
+    #[test]
+    fn publishing_one_table_copies_no_other() {
+        let publisher = publisher();
+        publisher.publish([ROWS.fragment(&[row(1, None)])]);
+        let before = publisher.view();
+        publisher.publish([NAME.fragment(&["x"])]);
+        let after = publisher.view();
+        assert!(Arc::ptr_eq(&before.fragments[1], &after.fragments[1]));
+        assert_eq!(names(&before).len() + 1, names(&after).len(), "the older view is as it was");
+    }
+
+    #[test]
+    fn of_two_rows_with_one_index_the_first_stays() {
+        let publisher = publisher();
+        publisher.publish([ROWS.fragment(&[row(1, Some(1)), row(1, Some(2))])]);
+        let view = publisher.view();
+        assert_eq!(view.get(&[9, 9, 1, 2, 1, 3, 1], Instant::now()), Ok(Value::Gauge32(1)));
+    }
+
+    #[test]
+    fn foreign_octets_become_text_of_the_size_the_mib_allows() {
+        assert_eq!(&*text("a\u{7}\u{e4}\u{e4}b", 5), "a?\u{e4}".as_bytes());
+        assert_eq!(&*text(b"\xffx", 8), "\u{fffd}x".as_bytes());
+    }
+}

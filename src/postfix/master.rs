@@ -4,7 +4,11 @@
 //! `FLOCK … WRITE pid major:minor:inode`. The lock file is only stat'ed: opening or locking it could make a `postfix start`
 //! fail, its content outlives the master, and `master -t` answers 1 to an ordinary user whatever is the case.
 
-use std::{fs, io, os::linux::fs::MetadataExt, path::Path};
+use std::{
+    fs, io,
+    os::linux::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
 
 /// What can be said of an instance's master.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,18 +32,28 @@ struct Lock {
 
 /// All exclusive flocks of this host: read once for all instances.
 #[derive(Debug)]
-pub struct Locks(Result<Vec<Lock>, String>);
+pub struct Locks {
+    held: Result<Vec<Lock>, String>,
+    proc: PathBuf,
+}
 
 impl Locks {
     /// Reads /proc/locks.
     pub fn read() -> Self {
-        Self(fs::read_to_string("/proc/locks").map(|text| parse(&text)).map_err(|e| format!("/proc/locks: {e}")))
+        Self::read_at(Path::new("/proc"))
+    }
+
+    /// Reads another /proc: that of the host in a container, or a test's.
+    pub fn read_at(proc: &Path) -> Self {
+        let file = proc.join("locks");
+        let held = fs::read_to_string(&file).map(|text| parse(&text)).map_err(|e| format!("{}: {e}", file.display()));
+        Self { held, proc: proc.to_owned() }
     }
 
     /// The state of the instance whose spool is `queue_directory`.
     pub fn master(&self, queue_directory: &Path) -> Master {
         let file = queue_directory.join("pid/master.pid");
-        let locks = match &self.0 {
+        let locks = match &self.held {
             Ok(locks) => locks,
             Err(e) => return Master::Unknown(e.clone()),
         };
@@ -56,11 +70,15 @@ impl Locks {
             (Some(lock), _) => holder(lock),
             (None, []) => Master::Stopped,
             // btrfs and overlayfs show another device in /proc/locks than in stat(2): then the process has to be a master.
-            (None, candidates) => match candidates.iter().find(|l| is_master(l.pid)) {
+            (None, candidates) => match candidates.iter().find(|l| self.is_master(l.pid)) {
                 Some(lock) => holder(lock),
                 None => Master::Stopped,
             },
         }
+    }
+
+    fn is_master(&self, pid: i64) -> bool {
+        fs::read_to_string(self.proc.join(format!("{pid}/comm"))).is_ok_and(|comm| comm.trim_end() == "master")
     }
 }
 
@@ -70,10 +88,6 @@ fn holder(lock: &Lock) -> Master {
         // Another pid namespace: held, but not by anyone we can see.
         _ => Master::Unknown("master runs in another pid namespace; run the agent in the same one".into()),
     }
-}
-
-fn is_master(pid: i64) -> bool {
-    fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.trim_end() == "master")
 }
 
 /// `1: FLOCK  ADVISORY  WRITE 1234 fe:01:567 0 EOF`; lines of waiters have `->` behind the number.

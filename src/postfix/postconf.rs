@@ -35,6 +35,7 @@ const PARAMETERS: &[&str] = &[
     "queue_directory",
     "queue_minfree",
     "queue_run_delay",
+    "service_throttle_time",
     "setgid_group",
     "syslog_facility",
     "syslog_name",
@@ -85,6 +86,16 @@ pub fn parameters(directory: &Path) -> Result<Parameters, PostconfError> {
 /// The entries of master.cf (`postconf -M`), one a line with its arguments, as Postfix itself reads them.
 pub fn services(directory: &Path) -> Result<String, PostconfError> {
     run("postconf", &["-c".as_ref(), directory.as_ref(), "-M".as_ref()])
+}
+
+/// The services of master.cf that log under a name of their own (`-o syslog_name=`), as (`relay/unix`, expanded name).
+pub fn labels(directory: &Path) -> Result<Vec<(String, String)>, PostconfError> {
+    let text = run("postconf", &["-c".as_ref(), directory.as_ref(), "-xP".as_ref(), "*/*/syslog_name".as_ref()])?;
+    let split = |line: &str| {
+        let (name, value) = line.split_once(" = ")?;
+        Some((name.strip_suffix("/syslog_name")?.to_owned(), value.trim().to_owned()))
+    };
+    Ok(text.lines().filter_map(split).collect())
 }
 
 /// Standard output of a Postfix tool. Warnings on standard error are Postfix's business unless it fails.

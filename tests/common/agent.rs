@@ -7,7 +7,9 @@ use std::process::{Command, ExitStatus};
 
 use rustix::process::Signal;
 
-use super::{Daemon, PATIENCE, ROOT, Ran, Sandbox, TestPostfix, TestSnmpd, Value, capture, group_id, wait_for};
+use super::{
+    Daemon, PATIENCE, ROOT, Ran, Sandbox, TestPostfix, TestSnmpd, Value, capture, group_id, oid, oid_numbers, wait_for,
+};
 
 /// A uid and gid that nobody has.
 pub const AGENT_UID: u32 = 64_999;
@@ -17,6 +19,7 @@ pub const AGENT_UID: u32 = 64_999;
 pub struct TestAgent {
     daemon: Option<Daemon>,
     binary: PathBuf,
+    reads_everything: bool,
     sandbox: Sandbox,
 }
 
@@ -39,7 +42,7 @@ impl TestAgent {
         let state = sandbox.mkdir("state", 0o750, Some(AGENT_UID));
         sandbox.write("config.yaml", &config(&state));
         let binary = executable(&sandbox);
-        Self { daemon: None, binary, sandbox }
+        Self { daemon: None, binary, reads_everything: false, sandbox }
     }
 
     /// The configuration for these instances: each with its own log, queue from wherever the agent finds it.
@@ -56,6 +59,11 @@ impl TestAgent {
             ));
         }
         text
+    }
+
+    /// From its next start on it has CAP_DAC_READ_SEARCH, as the unit file may grant it for the spool source.
+    pub fn reads_everything(&mut self) {
+        self.reads_everything = true;
     }
 
     pub fn sandbox(&self) -> &Sandbox {
@@ -145,6 +153,20 @@ impl TestAgent {
         })
     }
 
+    /// Waits until every source of this instance is read with success (or is not wanted).
+    #[track_caller]
+    pub fn wait_sources_ok(&mut self, snmpd: &TestSnmpd, instance: u32) {
+        let status = oid("postfixSourceStatus", &[]);
+        let mut client = snmpd.udp();
+        wait_for(&format!("status ok of every source of instance {instance}"), PATIENCE, || {
+            let rows = client.walk(&status).ok()?;
+            let of = |name: &str| oid_numbers(name).iter().rev().nth(1) == Some(&instance);
+            let mut rows = rows.iter().filter(|(name, _)| of(name)).peekable();
+            rows.peek()?;
+            rows.all(|(_, status)| matches!(status, Value::Integer(1 | 4))).then_some(())
+        });
+    }
+
     /// Runs a command that ends, with this configuration: `["dump"]`, `["check"]`, `["count", …]`.
     pub fn run_once(&self, arguments: &[&str]) -> Ran {
         let (command, rest) = arguments.split_first().expect("a command");
@@ -159,7 +181,11 @@ impl TestAgent {
         command.arg(format!("--reuid={AGENT_UID}")).arg(format!("--regid={AGENT_UID}"));
         command
             .arg(format!("--groups={}", groups.join(",")))
-            .arg("--inh-caps=-all")
+            .args(if self.reads_everything {
+                ["--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search"]
+            } else {
+                ["--inh-caps=-all", "--ambient-caps=-all"]
+            })
             .arg("--")
             .arg(&self.binary)
             .args(arguments);

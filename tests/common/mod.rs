@@ -13,6 +13,7 @@
 
 mod agent;
 mod mail;
+mod names;
 mod port;
 mod postfix;
 mod process;
@@ -30,6 +31,7 @@ use std::time::{Duration, Instant};
 
 pub use agent::{AGENT_UID, TestAgent};
 pub use mail::Fate;
+pub use names::oid;
 pub use port::Port;
 pub use postfix::{PostfixBuilder, QueuedMessage, QueuedRecipient, TestPostfix};
 pub use process::{Daemon, Ran, alive, capture, children, group_id, tool};
@@ -38,7 +40,7 @@ pub use smtp::{Reply, Smtp};
 pub use snmpd::{SnmpdBuilder, TestSnmpd};
 pub use trapd::TestTrapd;
 pub use udp::UdpClient;
-pub use value::{SnmpError, Value};
+pub use value::{SnmpError, Value, oid_numbers};
 
 /// The root of the tree that the tests' agents serve: netSnmpPlaypen 25.
 pub const ROOT: &str = "1.3.6.1.4.1.8072.9999.9999.25";
@@ -53,6 +55,11 @@ pub fn interrupt() {
     INTERRUPTED.store(true, Ordering::Relaxed);
 }
 
+/// Whether this thread unwinds because something failed, so that a guard should show what it knows.
+fn failing() -> bool {
+    std::thread::panicking() && !INTERRUPTED.load(Ordering::Relaxed)
+}
+
 /// Asks again and again until there is an answer; panics with `what` when there is none in time.
 #[track_caller]
 pub fn wait_for<T>(what: &str, timeout: Duration, mut ask: impl FnMut() -> Option<T>) -> T {
@@ -62,7 +69,10 @@ pub fn wait_for<T>(what: &str, timeout: Duration, mut ask: impl FnMut() -> Optio
         if let Some(answer) = ask() {
             return answer;
         }
-        assert!(!INTERRUPTED.load(Ordering::Relaxed), "interrupted while waiting for {what}");
+        if INTERRUPTED.load(Ordering::Relaxed) {
+            // Not a failure: unwinds without a report.
+            std::panic::resume_unwind(Box::new("interrupted"));
+        }
         assert!(Instant::now() < deadline, "no {what} within {timeout:?}");
         std::thread::sleep(pause);
         pause = (pause * 2).min(Duration::from_millis(100));
@@ -72,7 +82,7 @@ pub fn wait_for<T>(what: &str, timeout: Duration, mut ask: impl FnMut() -> Optio
 /// Where `tests/deps.sh` puts the IETF's base modules, which Debian does not ship to net-snmp's users.
 pub fn mibs_dir() -> PathBuf {
     let dir = repository().join("target/mibs");
-    assert!(dir.join("SNMPv2-SMI.txt").exists(), "{} is empty: run tests/deps.sh (make does)", dir.display());
+    assert!(dir.join(".complete").exists(), "{} is not complete: run tests/deps.sh (make does)", dir.display());
     dir
 }
 

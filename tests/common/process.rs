@@ -117,7 +117,7 @@ impl Daemon {
 impl Drop for Daemon {
     fn drop(&mut self) {
         self.kill9();
-        if std::thread::panicking() {
+        if super::failing() {
             let output = self.output();
             let lines: Vec<&str> = output.lines().collect();
             let last = lines.len().saturating_sub(60);

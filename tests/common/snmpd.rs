@@ -247,7 +247,7 @@ impl TestSnmpd {
     /// A tool with the names of our MIB, e.g. `snmptable` on `POSTFIX-MIB::postfixQueueTable`.
     pub fn named(&self, program: &str, options: &[&str], arguments: &[&str]) -> Ran {
         let mut command = self.tool(program);
-        command.env_remove("MIBS").args(["-v2c", "-c", READER, "-M", &mib_path(), "-m", "+POSTFIX-MIB"]);
+        command.env_remove("MIBS").args(["-v2c", "-c", READER, "-M", &mib_path(), "-m", "POSTFIX-MIB"]);
         command.args(options).arg(self.address()).args(arguments);
         capture(&mut command)
     }

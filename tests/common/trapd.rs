@@ -18,7 +18,7 @@ impl TestTrapd {
 
     /// Prints names of POSTFIX-MIB.
     pub fn start_named() -> Self {
-        Self::spawn(&[], &[("MIBS", "+POSTFIX-MIB".to_owned()), ("MIBDIRS", mib_path())])
+        Self::spawn(&[], &[("MIBS", "POSTFIX-MIB".to_owned()), ("MIBDIRS", mib_path())])
     }
 
     fn spawn(options: &[&str], environment: &[(&str, String)]) -> Self {

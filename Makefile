@@ -1,0 +1,49 @@
+# The commands of README.md. `make help` says what there is; every target installs what it needs first (tests/deps.sh).
+
+# Debian's cargo where the one in PATH is missing or too old; asked when a recipe runs, which is after deps.
+CARGO ?= $(shell tests/deps.sh cargo)
+# DEMO=once: the demo shows everything and ends by itself.
+DEMO ?=
+# Seconds a fuzz target gets.
+FUZZ_SECONDS ?= 60
+
+.PHONY: help demo test bench chaos fuzz lint deps
+
+help:
+	@echo "make demo    private Postfix, snmpd and agent; mail of every fate; the tables; Ctrl-C ends it (DEMO=once: by itself)"
+	@echo "make test    all tests, with real Postfix and snmpd on free loopback ports"
+	@echo "make lint    format, clippy and documentation, warnings as errors"
+	@echo "make bench   benchmarks"
+	@echo "make chaos   the long tests: kill, stop and restart everything while asking"
+	@echo "make fuzz    every fuzz target for FUZZ_SECONDS ($(FUZZ_SECONDS)) seconds; needs a nightly toolchain and cargo-fuzz"
+
+deps:
+	@tests/deps.sh
+
+# The dev profile: built from scratch it is ready in half the time of release, and quick enough to watch.
+# The binary first: cargo builds it for tests by itself, for examples it does not.
+demo: deps
+	$(CARGO) build --bin postfix-agentx --example demo
+	DEMO=$(DEMO) target/debug/examples/demo
+
+test: deps
+	$(CARGO) test --all-targets
+	$(CARGO) test --doc
+
+bench: deps
+	$(CARGO) bench
+
+# Ignored by `make test` because they take minutes.
+chaos: deps
+	$(CARGO) test --tests -- --ignored --test-threads=1
+
+fuzz:
+	@set -e; for target in $$(cd fuzz && cargo +nightly fuzz list); do \
+		(cd fuzz && cargo +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS)); \
+	done
+
+lint:
+	@tests/deps.sh lint
+	$(CARGO) fmt --check
+	$(CARGO) clippy --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --document-private-items

@@ -1,0 +1,190 @@
+//! What every part of Postfix is doing: postfixDaemonTable, postfixDaemonFilesTable, postfixServiceTable,
+//! postfixInstanceProcessTable and postfixTotalProcesses.
+//!
+//! Which master is an instance's is told by the lock on its master.pid ([`crate::postfix::master`]); its children are the
+//! instance's processes, and their command lines name the entries of master.cf they serve
+//! ([`crate::postfix::master_cf`]). A process elsewhere that is called qmgr is none of ours, and what Postfix's own
+//! processes start in turn (filters behind pipe, spawn and local) is not counted.
+//!
+//! [`sample`] reads /proc, [`account`] keeps what must never go back, [`daemon`] tells resting from missing, [`watch`]
+//! makes the rows of one instance. No signal is sent, no lock file opened, nothing of Postfix's is touched.
+
+mod account;
+mod daemon;
+mod sample;
+mod tables;
+mod watch;
+
+pub use tables::TABLES;
+
+use self::{
+    account::Accounts,
+    sample::Sampler,
+    tables::{DAEMONS, FILES, INSTANCES, SERVICES, TOTALS, Totals},
+    watch::{Rows, Watched},
+};
+use super::{
+    Collector, Context, Next,
+    health::{Condition, SourceKind},
+};
+use crate::postfix::{instance::Instance, master::Locks};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread,
+    time::Duration,
+};
+
+/// Time between two samples.
+const INTERVAL: Duration = Duration::from_secs(10);
+const STATE: &str = "process";
+const STATE_VERSION: u32 = 1;
+
+/// The collector.
+pub struct ProcessCollector {
+    context: Context,
+    proc: PathBuf,
+    interval: Duration,
+    sampler: Sampler,
+    accounts: Accounts,
+    /// As last written.
+    saved: Vec<u8>,
+    unsaved: Option<String>,
+    watched: BTreeMap<u32, Watched>,
+}
+
+impl ProcessCollector {
+    /// Takes the saved accounts over.
+    pub fn new(context: Context) -> Self {
+        Self::with_proc(context, Path::new("/proc"))
+    }
+
+    /// Reads another directory as /proc: tests.
+    pub(crate) fn with_proc(context: Context, proc: &Path) -> Self {
+        let saved = context.state.load(STATE, STATE_VERSION).unwrap_or_else(|e| {
+            tracing::warn!("{e}");
+            None
+        });
+        let sampler = Sampler::new(proc);
+        Self {
+            context,
+            proc: proc.to_owned(),
+            interval: INTERVAL,
+            accounts: Accounts::resume(saved, sampler.boot()),
+            sampler,
+            saved: Vec::new(),
+            unsaved: None,
+            watched: BTreeMap::new(),
+        }
+    }
+
+    /// The instances to watch now; those that are gone leave with their sources.
+    fn follow(&mut self) {
+        let list = self.context.instances.current();
+        self.watched.retain(|index, _| list.iter().any(|i| i.index == *index));
+        for instance in list.iter() {
+            match self.watched.get_mut(&instance.index) {
+                Some(watched) => watched.instance = instance.clone(),
+                None => {
+                    let source = |kind| self.context.health.source(instance.index, &instance.name, kind, self.interval);
+                    let sources = (source(SourceKind::Processes), source(SourceKind::Services));
+                    self.watched.insert(instance.index, Watched::new(instance.clone(), sources));
+                }
+            }
+        }
+    }
+
+    /// Looks at every instance once; whether one must be looked at again soon.
+    fn look(&mut self) -> bool {
+        let locks = Locks::read_at(&self.proc);
+        let mut again = false;
+        let mut masters = Vec::new();
+        for (index, watched) in &mut self.watched {
+            let account = self.accounts.of(*index);
+            again |= watched.look(&locks, &mut self.sampler, account, &self.context.throttled);
+            masters.extend(watched.master());
+        }
+        self.sampler.keep(&masters);
+        again
+    }
+
+    /// Before anything is shown: what was served must stand in the state directory.
+    fn save(&mut self) {
+        let result = match serde_json::to_vec(&self.accounts) {
+            Ok(bytes) if bytes == self.saved => return,
+            Ok(bytes) => match self.context.state.save_bytes(STATE, STATE_VERSION, &bytes) {
+                Ok(()) => {
+                    self.saved = bytes;
+                    None
+                }
+                Err(e) => Some(e.to_string()),
+            },
+            Err(e) => Some(e.to_string()),
+        };
+        if let Some(error) = &result
+            && self.unsaved != result
+        {
+            tracing::warn!("{error}; CPU times may go back when the agent is restarted");
+        }
+        self.unsaved = result;
+    }
+
+    fn publish(&self) {
+        let rows = |watched: &Watched| watched.rows().cloned().unwrap_or_default();
+        let all: Vec<(Arc<Instance>, Rows)> =
+            self.watched.values().map(|watched| (watched.instance.clone(), rows(watched))).collect();
+        let flat = |part: fn(&Rows) -> usize| all.iter().map(|(_, r)| part(r)).sum();
+        let mut instances = Vec::with_capacity(all.len());
+        let mut daemons = Vec::with_capacity(flat(|r| r.daemons.len()));
+        let mut files = Vec::with_capacity(flat(|r| r.files.len()));
+        let mut services = Vec::with_capacity(flat(|r| r.services.len()));
+        let mut processes = (!all.is_empty()).then_some(0);
+        for (instance, rows) in all {
+            if instance.settings.totals {
+                let more = rows.instance.as_ref().map(|row| row.processes);
+                processes = processes.and_then(|sum: u64| Some(sum + more?));
+            }
+            instances.extend(rows.instance);
+            daemons.extend(rows.daemons);
+            files.extend(rows.files);
+            services.extend(rows.services);
+        }
+        let lifetime = (self.interval * 3).max(Duration::from_secs(180));
+        self.context.publisher.publish(
+            [
+                TOTALS.fragment(&[Totals { processes }]),
+                INSTANCES.fragment(&instances),
+                DAEMONS.fragment(&daemons),
+                FILES.fragment(&files),
+                SERVICES.fragment(&services),
+            ]
+            .map(|f| f.valid_for(lifetime)),
+        );
+    }
+}
+
+impl Collector for ProcessCollector {
+    fn name(&self) -> &'static str {
+        "process"
+    }
+
+    fn refresh(&mut self) -> Next {
+        self.follow();
+        let mut again = self.look();
+        if again && self.watched.values().any(|watched| watched.rows().is_none()) {
+            // There is nothing to show in the meantime: what is missing at the first look is waited for here.
+            thread::sleep(daemon::CERTAIN);
+            again = self.look();
+        }
+        self.save();
+        self.publish();
+        let conditions: Vec<Condition> = self.watched.values().flat_map(Watched::conditions).collect();
+        self.context.health.conditions("process", conditions);
+        Next::After(if again { daemon::CERTAIN } else { self.interval })
+    }
+
+    fn finish(&mut self) {
+        self.save();
+    }
+}

@@ -1,0 +1,360 @@
+//! What Postfix writes behind the header.
+
+use memchr::{memchr, memmem};
+use std::hash::{Hash, Hasher};
+
+/// Postfix's own severity, a word at the head of the message (msg.c; `error:` since 2.9). Informational messages have none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// No such word.
+    Info,
+    /// `warning: `
+    Warning,
+    /// `error: `
+    Error,
+    /// `fatal: `: the process gave up.
+    Fatal,
+    /// `panic: `: a bug.
+    Panic,
+}
+
+/// The severity of a message and what follows it. `QID: warning: header …` is informational: the word has to be the first.
+pub fn severity(text: &[u8]) -> (Severity, &[u8]) {
+    let after = |word: &[u8]| text.strip_prefix(word);
+    let found = match text.first() {
+        Some(b'w') => after(b"warning: ").map(|rest| (Severity::Warning, rest)),
+        Some(b'e') => after(b"error: ").map(|rest| (Severity::Error, rest)),
+        Some(b'f') => after(b"fatal: ").map(|rest| (Severity::Fatal, rest)),
+        Some(b'p') => after(b"panic: ").map(|rest| (Severity::Panic, rest)),
+        _ => None,
+    };
+    found.unwrap_or((Severity::Info, text))
+}
+
+/// A queue id, short (hexadecimal microseconds and inode) or long (enable_long_queue_ids), stored in place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueId([u8; QueueId::LONGEST]);
+
+impl QueueId {
+    /// Six and more of seconds, four of microseconds, `z`, an inode of 64 bits in base 51.
+    pub const LONGEST: usize = 24;
+
+    /// All of `bytes`, if it is one.
+    pub fn new(bytes: &[u8]) -> Option<Self> {
+        if !(6..Self::LONGEST).contains(&bytes.len()) {
+            return None;
+        }
+        let all = bytes.iter().fold(u8::MAX, |all, &b| all & ID_BYTES[usize::from(b)]);
+        let short = all & HEX != 0 && bytes.len() <= 21;
+        let long = || all & BASE52 != 0 && memchr(b'z', bytes.get(10..).unwrap_or_default()).is_some();
+        if !short && !long() {
+            return None;
+        }
+        let mut id = [0; Self::LONGEST];
+        id[..bytes.len()].copy_from_slice(bytes);
+        Some(Self(id))
+    }
+
+    /// As Postfix writes it.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0[..memchr(0, &self.0).unwrap_or(Self::LONGEST)]
+    }
+}
+
+impl Hash for QueueId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        for eight in self.0.as_chunks::<8>().0 {
+            state.write_u64(u64::from_le_bytes(*eight));
+        }
+    }
+}
+
+const HEX: u8 = 1;
+const BASE52: u8 = 2;
+
+/// Which alphabets a byte belongs to: mail_queue.h's hexadecimal and its base 52, digits and letters without vowels.
+const ID_BYTES: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let b = byte as u8;
+        if b.is_ascii_digit() || matches!(b, b'A'..=b'F') {
+            table[byte] |= HEX;
+        }
+        let vowel = matches!(b.to_ascii_uppercase(), b'A' | b'E' | b'I' | b'O' | b'U');
+        if b.is_ascii_alphanumeric() && !vowel {
+            table[byte] |= BASE52;
+        }
+        byte += 1;
+    }
+    table
+};
+
+/// `QID: rest`.
+pub fn queue_id(text: &[u8]) -> Option<(QueueId, &[u8])> {
+    let end = text.iter().take(QueueId::LONGEST).position(|&b| b == b':')?;
+    let rest = text[end + 1..].strip_prefix(b" ")?;
+    Some((QueueId::new(&text[..end])?, rest))
+}
+
+/// A decimal number; `None` for anything else, and for what does not fit.
+pub fn number(digits: &[u8]) -> Option<u64> {
+    if digits.is_empty() || digits.len() > 19 {
+        return None;
+    }
+    digits.iter().try_fold(0_u64, |n, b| {
+        let digit = b.wrapping_sub(b'0');
+        (digit < 10).then(|| n * 10 + u64::from(digit))
+    })
+}
+
+/// qmgr's `from=<…>, size=405, nrcpt=1 (queue active)`: size and recipients. Read from the end, where no address can
+/// pretend to be one of the two.
+pub fn activation(rest: &[u8]) -> Option<(u64, u64)> {
+    let rest = rest.strip_suffix(b" (queue active)")?;
+    let (rest, nrcpt) = number_at_end(rest)?;
+    let (rest, size) = number_at_end(rest.strip_suffix(b", nrcpt=")?)?;
+    rest.ends_with(b", size=").then_some((size, nrcpt))
+}
+
+fn number_at_end(bytes: &[u8]) -> Option<(&[u8], u64)> {
+    let digits = bytes.iter().rev().take_while(|b| b.is_ascii_digit()).count();
+    let (rest, digits) = bytes.split_at(bytes.len() - digits);
+    Some((rest, number(digits)?))
+}
+
+/// A delivery line (log_adhoc.c): `to=<…>, relay=…, delay=…, delays=a/b/c/d, dsn=…, status=… (reason)`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Delivery<'a> {
+    /// `host[address]:port`, `local`, `none`, a pipe's transport.
+    pub relay: &'a [u8],
+    /// Whether the connection had been used before (`conn_use=`).
+    pub reused: bool,
+    /// `delay=` in milliseconds.
+    pub delay: Option<u64>,
+    /// `delays=` in milliseconds: before the queue manager, in it, connection set-up, transmission.
+    pub delays: Option<[u64; 4]>,
+    /// `dsn=`: class, subject, detail.
+    pub dsn: Option<[u32; 3]>,
+    /// `sent`, `deferred`, `bounced`, …
+    pub status: &'a [u8],
+    /// What stands in the parentheses.
+    pub reason: &'a [u8],
+}
+
+/// The delivery in `rest`, which begins with `to=`.
+pub fn delivery(rest: &[u8]) -> Option<Delivery<'_>> {
+    let mut fields = &rest[memmem::find(rest, b", relay=")? + 2..];
+    let mut delivery = Delivery::default();
+    loop {
+        if let Some(status) = fields.strip_prefix(b"status=") {
+            let end = status.iter().position(|&b| matches!(b, b' ' | b'(' | b',')).unwrap_or(status.len());
+            let (status, reason) = status.split_at(end);
+            delivery.status = status;
+            let reason = reason.strip_prefix(b" ").unwrap_or(reason);
+            let reason = reason.strip_prefix(b"(").unwrap_or(reason);
+            delivery.reason = reason.strip_suffix(b")").unwrap_or(reason);
+            return Some(delivery);
+        }
+        let end = memchr(b',', fields)?;
+        let (field, next) = fields.split_at(end);
+        fields = next.strip_prefix(b", ").or_else(|| next.strip_prefix(b","))?;
+        if let Some(delays) = field.strip_prefix(b"delays=") {
+            delivery.delays = stages(delays);
+        } else if let Some(delay) = field.strip_prefix(b"delay=") {
+            delivery.delay = milliseconds(delay);
+        } else if let Some(dsn) = field.strip_prefix(b"dsn=") {
+            delivery.dsn = dsn_code(dsn);
+        } else if let Some(relay) = field.strip_prefix(b"relay=") {
+            delivery.relay = relay;
+        } else if field.starts_with(b"conn_use=") {
+            delivery.reused = true;
+        }
+    }
+}
+
+fn stages(text: &[u8]) -> Option<[u64; 4]> {
+    let mut parts = text.split(|&b| b == b'/');
+    let stages = [
+        milliseconds(parts.next()?)?,
+        milliseconds(parts.next()?)?,
+        milliseconds(parts.next()?)?,
+        milliseconds(parts.next()?)?,
+    ];
+    parts.next().is_none().then_some(stages)
+}
+
+/// `0.01`, `63350`, `5.1` seconds.
+fn milliseconds(text: &[u8]) -> Option<u64> {
+    let (seconds, fraction) = match memchr(b'.', text) {
+        Some(point) => (&text[..point], &text[point + 1..]),
+        None => (text, &[][..]),
+    };
+    let mut ms = number(seconds)?.checked_mul(1_000)?;
+    for (digit, weight) in fraction.iter().zip([100, 10, 1]) {
+        ms = ms.checked_add(u64::from(digit.checked_sub(b'0').filter(|d| *d < 10)?) * weight)?;
+    }
+    Some(ms)
+}
+
+/// `4.4.1`, and nothing behind it.
+pub fn dsn_code(text: &[u8]) -> Option<[u32; 3]> {
+    let mut parts = text.split(|&b| b == b'.');
+    let mut part = |longest| parts.next().filter(|p| p.len() <= longest).and_then(number).map(|n| n as u32);
+    let code = [part(1)?, part(3)?, part(3)?];
+    (parts.next().is_none() && matches!(code[0], 2 | 4 | 5)).then_some(code)
+}
+
+/// Whether a reply is temporary, by its SMTP code or, where cleanup logs none, its enhanced status code.
+pub fn temporary(reply: &[u8]) -> Option<bool> {
+    let word = reply.split(|&b| matches!(b, b' ' | b'-' | b';')).next()?;
+    let class = match word {
+        [class, second, third] if second.is_ascii_digit() && third.is_ascii_digit() => *class,
+        word => b'0' + dsn_code(word)?[0] as u8,
+    };
+    match class {
+        b'4' => Some(true),
+        b'5' => Some(false),
+        _ => None,
+    }
+}
+
+/// The reply in `RCPT from host[address]: 550 5.1.1 text; from=…`, the shape of smtpd, postscreen and milters.
+pub fn reply(rest: &[u8]) -> &[u8] {
+    let Some(bracket) = memchr(b']', rest) else { return &[] };
+    match memmem::find(&rest[bracket..], b": ") {
+        Some(at) => &rest[bracket + at + 2..],
+        None => &[],
+    }
+}
+
+/// The text an administrator gave a header or body check: `header Subject: x from host[address]; from=<…> to=<…>
+/// proto=ESMTP helo=<…>: 5.7.1 text`. The header is the sender's, so this looks from the end.
+pub fn check_reply(rest: &[u8]) -> &[u8] {
+    let Some(envelope) = memmem::rfind(rest, b"; from=<") else { return &[] };
+    match memmem::find(&rest[envelope..], b">: ") {
+        Some(at) => &rest[envelope + at + 3..],
+        None => &[],
+    }
+}
+
+/// `ok` and `total` of one command in smtpd's `disconnect from host[address] ehlo=1 rcpt=0/1 … commands=3/4` (3.0).
+pub fn command_counts(text: &[u8]) -> impl Iterator<Item = (&[u8], u64, u64)> {
+    let start = memmem::find(text, b"] ").map_or(text.len(), |at| at + 2);
+    text[start..].split(|&b| b == b' ').filter_map(|word| {
+        let equals = memchr(b'=', word)?;
+        let (name, counts) = (&word[..equals], &word[equals + 1..]);
+        match memchr(b'/', counts) {
+            Some(slash) => Some((name, number(&counts[..slash])?, number(&counts[slash + 1..])?)),
+            None => number(counts).map(|n| (name, n, n)),
+        }
+    })
+}
+
+/// Whether `needle` stands in `haystack`.
+pub fn has(haystack: &[u8], needle: &[u8]) -> bool {
+    memmem::find(haystack, needle).is_some()
+}
+
+/// What stands between `start` and the first of `ends` (or the end).
+pub fn between<'a>(text: &'a [u8], start: &[u8], ends: &[u8]) -> Option<&'a [u8]> {
+    let rest = &text[memmem::find(text, start)? + start.len()..];
+    Some(&rest[..rest.iter().position(|b| ends.contains(b)).unwrap_or(rest.len())])
+}
+
+/// A name from the log, with rsyslog's octal escapes (`#303#274`) decoded and anything that is not UTF-8 replaced.
+pub fn name(bytes: &[u8]) -> String {
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let Some((&first, tail)) = rest.split_first() {
+        if first == b'#'
+            && let [a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', after @ ..] = tail
+        {
+            decoded.push((a - b'0') * 64 + (b - b'0') * 8 + (c - b'0'));
+            rest = after;
+        } else {
+            decoded.push(first);
+            rest = tail;
+        }
+    }
+    String::from_utf8_lossy(&decoded).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn queue_ids_short_long_and_words() {
+        for id in ["EF3A6B6606", "0F5383D", "ED06590130AA1C9D6D862", "3xWyLP6Nmfz23fk", "48rT2v1hQrz1J0N"] {
+            let text = format!("{id}: removed");
+            let (found, rest) = queue_id(text.as_bytes()).unwrap_or_else(|| panic!("{id}"));
+            assert_eq!((found.as_bytes(), rest), (id.as_bytes(), &b"removed"[..]));
+        }
+        for text in
+            ["NOQUEUE: reject", "warning: x", "statistics: max", "Deleted: 3", "EF3A6: x", "EF3A6B6606", "EF3A6B6606:x"]
+        {
+            assert_eq!(queue_id(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn deliveries() {
+        let d = delivery(b"to=<x@y>, orig_to=<z>, relay=mx[1.2.3.4]:25, conn_use=2, delay=3.6, delays=0.2/0.02/0.04/63350, tls=dane/!requiretls:nocertmatch, dsn=2.1.5, status=sent (250 2.0.0 Ok, queued as 1)").unwrap();
+        assert_eq!((d.relay, d.reused, d.delay), (&b"mx[1.2.3.4]:25"[..], true, Some(3_600)));
+        assert_eq!((d.delays, d.dsn), (Some([200, 20, 40, 63_350_000]), Some([2, 1, 5])));
+        assert_eq!((d.status, d.reason), (&b"sent"[..], &b"250 2.0.0 Ok, queued as 1"[..]));
+        let spoofed = delivery(
+            b"to=<\"status=sent, dsn=2.0.0\"@y>, relay=none, delay=0, delays=0/0/0/0, dsn=4.4.3, status=deferred (x)",
+        )
+        .unwrap();
+        assert_eq!((spoofed.status, spoofed.dsn), (&b"deferred"[..], Some([4, 4, 3])));
+        assert_eq!(delivery(b"to=<x@y>, relay=mx[1.2.3.4]:25, delay=3.6, del"), None, "cut off");
+        let old = delivery(b"to=<x@y>, relay=mx[1.2.3.4], delay=3, status=sent (250 Ok)").unwrap();
+        assert_eq!((old.status, old.delays, old.dsn), (&b"sent"[..], None, None));
+    }
+
+    #[test]
+    fn activations() {
+        assert_eq!(activation(b"from=<a, size=9, nrcpt=9@x>, size=405, nrcpt=2 (queue active)"), Some((405, 2)));
+        assert_eq!(activation(b"from=<>, status=expired, returned to sender"), None);
+    }
+
+    #[test]
+    fn replies() {
+        assert_eq!(
+            reply(b"RCPT from unknown[2001:db8::1]: 450 4.7.1 <a@b>: x; from=<>"),
+            b"450 4.7.1 <a@b>: x; from=<>"
+        );
+        assert_eq!(reply(b"CONNECT from [1.2.3.4]:1337: too many connections"), b"too many connections");
+        let check = b"header Subject: a; from=<b>: 4.0.0 c from unknown[127.0.0.1]; from=<x@y> to=<z@y> proto=ESMTP helo=<vm>: 5.7.1 go away";
+        assert_eq!(check_reply(check), b"5.7.1 go away");
+        let classes = ["450 4.7.1 x", "421-4.7.0 x", "550 x", "5.7.1 go away", "go away", "250 ok", "4.7.1"];
+        let expected = [Some(true), Some(true), Some(false), Some(false), None, None, Some(true)];
+        assert_eq!(classes.map(|c| temporary(c.as_bytes())), expected);
+    }
+
+    #[test]
+    fn commands_of_a_session() {
+        let text = b"disconnect from unknown[::1] ehlo=2 starttls=1 mail=1 rcpt=0/1 bdat=0/2 commands=4/6";
+        let found: Vec<_> = command_counts(text).filter(|c| c.0 == b"bdat" || c.0 == b"mail").collect();
+        assert_eq!(found, [(&b"mail"[..], 1, 1), (&b"bdat"[..], 0, 2)]);
+        assert_eq!(command_counts(b"disconnect from unknown[unknown]").count(), 0);
+    }
+
+    #[test]
+    fn names_are_decoded() {
+        assert_eq!(name(b"m#303#274ller"), "m\u{fc}ller");
+        assert_eq!(name(b"a#12 #999"), "a#12 #999");
+        assert_eq!(name(b"\xff"), "\u{fffd}");
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = (severity(&bytes), queue_id(&bytes), activation(&bytes), delivery(&bytes), dsn_code(&bytes));
+            let _ = (temporary(reply(&bytes)), temporary(check_reply(&bytes)), command_counts(&bytes).count(), name(&bytes));
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! The promise: however a manager walks the tree, it sees the same objects, each once, in order; and it can change none.
+
+mod common;
+
+use common::{ROOT, TestAgent, TestPostfix, TestSnmpd, Value, oid};
+use postfix_agentx::{
+    agentx::Objects,
+    collect::{
+        self,
+        health::{AgentCounters, Health, SourceKind},
+    },
+    mib::Publisher,
+    smi::Oid,
+};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+/// The state of a small host, published without any source.
+fn publisher() -> Publisher {
+    let publisher = Publisher::new(ROOT.parse().expect("an OID"), &collect::catalogue());
+    let health = Health::new(publisher.clone(), AgentCounters::default());
+    for instance in [1, 2, 30] {
+        let source = health.source(instance, "x", SourceKind::Queue, Duration::from_secs(30));
+        source.success("spool", Duration::ZERO);
+        // The row stays for the test.
+        std::mem::forget(source);
+    }
+    publisher
+}
+
+#[test]
+fn getnext_from_each_object_finds_the_next_one() {
+    let (view, now) = (publisher().view(), Instant::now());
+    let all: Vec<_> = view.walk(now).collect();
+    assert!(all.len() > 20 && all.windows(2).all(|w| w[0].0 < w[1].0), "ascending and not empty");
+    let mut name = Oid::new();
+    for (here, next) in all.iter().zip(all.iter().skip(1)) {
+        assert_eq!(view.get(&here.0, now).as_ref(), Ok(&here.1), "GET {}", here.0);
+        assert_eq!(view.next(&here.0, false, &[], now, &mut name).as_ref(), Some(&next.1), "GETNEXT {}", here.0);
+        assert_eq!(name, next.0);
+        assert_eq!(view.next(&here.0, true, &[], now, &mut name).as_ref(), Some(&here.1), "include {}", here.0);
+        assert_eq!(view.next(&here.0, false, &next.0, now, &mut name), None, "the end is not included");
+        // Between an instance and its successor there is nothing to find but the successor.
+        assert_eq!(view.next(&here.0.child(&[0]), false, &[], now, &mut name).as_ref(), Some(&next.1));
+    }
+    let last = &all[all.len() - 1].0;
+    assert_eq!(view.next(last, false, &[], now, &mut name), None);
+}
+
+#[test]
+fn a_walk_from_anywhere_before_us_begins_with_the_first_object() {
+    let (view, now) = (publisher().view(), Instant::now());
+    let (first, _) = view.walk(now).next().expect("an object");
+    let mut name = Oid::new();
+    for before in
+        [&[][..], &[1, 3], &[1, 3, 6, 1, 4, 1, 8072, 9999, 9999, 24], &[1, 3, 6, 1, 4, 1, 8072, 9999, 9999, 25]]
+    {
+        assert!(view.next(before, true, &[], now, &mut name).is_some());
+        assert_eq!(name, first);
+    }
+    assert_eq!(view.next(&[1, 3, 6, 1, 4, 1, 8072, 9999, 9999, 26], true, &[], now, &mut name), None);
+    assert_eq!(view.next(&[2], true, &[], now, &mut name), None);
+}
+
+/// What ages between two walks.
+fn ages(name: &str) -> bool {
+    let name = Oid::from(common::oid_numbers(name).as_slice());
+    let root: Oid = ROOT.parse().expect("an OID");
+    collect::catalogue().iter().any(|table| {
+        let Some(rest) = name.strip_prefix(root.child(table.entry()).as_slice()) else { return false };
+        table.columns().iter().any(|c| Some(&c.number) == rest.first() && is_clock(c.name))
+    })
+}
+
+/// Objects that may move while nothing happens: ages, durations, samples, the agent's own work.
+fn is_clock(name: &str) -> bool {
+    ["Age", "Uptime", "Duration", "Successes", "CpuTime", "CpuPercent", "Memory", "Free", "Processes"]
+        .iter()
+        .any(|word| name.contains(word))
+}
+
+#[test]
+fn walk_bulkwalk_table_and_dump_agree() {
+    let snmpd = TestSnmpd::start();
+    let postfix = TestPostfix::builder().start();
+    let mut agent = TestAgent::start_for(&snmpd, &[&postfix]);
+    agent.wait_ready(&snmpd, &oid("postfixInstanceName", &[1]));
+    agent.wait_sources_ok(&snmpd, 1);
+
+    let still = |walk: Vec<(String, Value)>| -> BTreeMap<String, Value> {
+        walk.into_iter().filter(|(name, _)| !ages(name)).collect()
+    };
+    let bulk = snmpd.walk(ROOT).expect("snmpbulkwalk");
+    let next = snmpd.walk_getnext(ROOT).expect("snmpwalk");
+    let own = snmpd.udp().walk(ROOT).expect("GETBULK without net-snmp");
+    let names = |walk: &[(String, Value)]| walk.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+    assert_eq!(names(&bulk), names(&next));
+    assert_eq!(names(&bulk), names(&own));
+    assert!(names(&bulk).windows(2).all(|w| common::oid_numbers(&w[0]) < common::oid_numbers(&w[1])), "ascending");
+    assert_eq!(still(bulk.clone()), still(next));
+
+    let table = snmpd.table("postfixInstanceTable");
+    assert!(table.contains(&postfix.queue_directory().display().to_string()), "{table}");
+    assert!(table.contains("running"), "{table}");
+    assert!(!table.contains('?'), "a hole in the table:\n{table}");
+
+    // The same tree without snmpd. CPU shares need a second sample, and counters of the log begin where the daemon saved.
+    let dump = agent.run_once(&["dump"]).success();
+    let dumped: Vec<String> =
+        dump.lines().filter_map(|l| Some(l.split_once(" = ")?.0.trim_matches('.').to_owned())).collect();
+    let missing: Vec<_> = names(&bulk).into_iter().filter(|n| !dumped.contains(n) && !ages(n)).collect();
+    assert_eq!(missing, Vec::<String>::new(), "served but not dumped");
+}
+
+#[test]
+fn sys_or_table_names_our_capabilities() {
+    let snmpd = TestSnmpd::start();
+    let postfix = TestPostfix::builder().start();
+    let mut agent = TestAgent::start_for(&snmpd, &[&postfix]);
+    agent.wait_ready(&snmpd, &oid("postfixAgentVersion", &[0]));
+    let ids = || snmpd.walk("1.3.6.1.2.1.1.9.1.2").expect("sysORID");
+    let ours = Value::Oid(format!("{ROOT}.3.1"));
+    common::wait_for("our sysORID", common::PATIENCE, || ids().iter().any(|(_, id)| *id == ours).then_some(()));
+    agent.stop();
+    assert!(ids().iter().all(|(_, id)| *id != ours), "it goes with the session");
+}
+
+#[test]
+fn no_object_can_be_set() {
+    let snmpd = TestSnmpd::start();
+    let postfix = TestPostfix::builder().start();
+    let mut agent = TestAgent::start_for(&snmpd, &[&postfix]);
+    agent.wait_ready(&snmpd, &oid("postfixInstanceName", &[1]));
+    agent.wait_sources_ok(&snmpd, 1);
+    let before = snmpd.walk(ROOT).expect("a walk");
+    for (name, value) in &before {
+        let (kind, new) = match value {
+            Value::Integer(v) => ("i", (v + 1).to_string()),
+            // snmpset can send no Counter32; read-only objects refuse any type alike.
+            Value::Counter32(v) | Value::Gauge32(v) => ("u", v.wrapping_add(1).to_string()),
+            Value::TimeTicks(v) => ("t", v.wrapping_add(1).to_string()),
+            _ => ("s", "changed".to_owned()),
+        };
+        let refused = snmpd.set(name, kind, &new).expect_err("a SET must fail");
+        assert_eq!(refused, common::SnmpError::Status("notWritable".into()), "{name}");
+    }
+    let unknown = snmpd.set(&format!("{ROOT}.9.9.9.0"), "i", "1").expect_err("no such object");
+    assert_eq!(unknown, common::SnmpError::Status("noCreation".into()));
+    let still = |walk: Vec<(String, Value)>| walk.into_iter().filter(|(n, _)| !ages(n)).collect::<Vec<_>>();
+    assert_eq!(still(before), still(snmpd.walk(ROOT).expect("a walk")));
+}
