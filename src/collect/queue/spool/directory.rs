@@ -9,7 +9,7 @@ use crate::postfix::{
     defer_log,
     queue::QueueKind,
     queue_file::QueueFileError,
-    queue_id::{is_hash_directory, is_queue_id},
+    queue_id::{hash_path, is_hash_directory, is_queue_id},
 };
 use rustix::{
     fd::{AsFd, BorrowedFd, OwnedFd},
@@ -49,10 +49,9 @@ pub(super) struct Directory {
 pub(super) struct Listed<'a> {
     /// The queue directory.
     pub(super) root: BorrowedFd<'a>,
-    /// Path below it.
-    pub(super) path: &'a [u8],
     /// Seconds since 1970.
     pub(super) now: i64,
+    pub(super) defer_depth: usize,
     pub(super) names: &'a mut Domains,
     pub(super) extras: &'a mut Extras,
 }
@@ -321,9 +320,8 @@ impl Listed<'_> {
     /// The defer log of a message; empty where there is none.
     fn reasons(&self, name: &std::ffi::CStr, log: &mut Vec<u8>) {
         log.clear();
-        // defer is hashed as deferred is (hash_queue_names names both).
-        let below = self.path.strip_prefix(b"deferred").unwrap_or_default();
-        let path = [b"defer", below, b"/", name.to_bytes()].concat();
+        let name = name.to_bytes();
+        let path = [b"defer/", hash_path(name, self.defer_depth).as_slice(), name].concat();
         let options = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let Ok(fd) = openat(self.root.as_fd(), path, options, Mode::empty()) else { return };
         // A log half read gives half the reasons; there is no better answer, and the next attempt writes it anew.
