@@ -24,6 +24,7 @@ const PARAMETERS: &[&str] = &[
     "mail_owner",
     "mail_version",
     "maillog_file",
+    "maillog_file_permissions",
     "max_idle",
     "max_use",
     "message_size_limit",

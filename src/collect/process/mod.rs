@@ -13,6 +13,8 @@ mod account;
 mod daemon;
 mod sample;
 mod tables;
+#[cfg(test)]
+mod tests;
 mod watch;
 
 pub use tables::TABLES;
@@ -27,7 +29,11 @@ use super::{
     Collector, Context, Next,
     health::{Condition, SourceKind},
 };
-use crate::postfix::{instance::Instance, master::Locks};
+use crate::postfix::{
+    instance::Instance,
+    master::Locks,
+    postconf::{self, PostconfError},
+};
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -41,11 +47,15 @@ const INTERVAL: Duration = Duration::from_secs(10);
 const STATE: &str = "process";
 const STATE_VERSION: u32 = 1;
 
+/// How the entries of a configuration directory's master.cf are had: [`postconf::services`].
+type Postconf = fn(&Path) -> Result<String, PostconfError>;
+
 /// The collector.
 pub struct ProcessCollector {
     context: Context,
     proc: PathBuf,
     interval: Duration,
+    postconf: Postconf,
     sampler: Sampler,
     accounts: Accounts,
     /// As last written.
@@ -57,11 +67,11 @@ pub struct ProcessCollector {
 impl ProcessCollector {
     /// Takes the saved accounts over.
     pub fn new(context: Context) -> Self {
-        Self::with_proc(context, Path::new("/proc"))
+        Self::on(context, Path::new("/proc"), postconf::services)
     }
 
-    /// Reads another directory as /proc: tests.
-    pub(crate) fn with_proc(context: Context, proc: &Path) -> Self {
+    /// Reads another directory as /proc, and master.cf by other means: tests.
+    fn on(context: Context, proc: &Path, postconf: Postconf) -> Self {
         let saved = context.state.load(STATE, STATE_VERSION).unwrap_or_else(|e| {
             tracing::warn!("{e}");
             None
@@ -71,6 +81,7 @@ impl ProcessCollector {
             context,
             proc: proc.to_owned(),
             interval: INTERVAL,
+            postconf,
             accounts: Accounts::resume(saved, sampler.boot()),
             sampler,
             saved: Vec::new(),
@@ -89,7 +100,7 @@ impl ProcessCollector {
                 None => {
                     let source = |kind| self.context.health.source(instance.index, &instance.name, kind, self.interval);
                     let sources = (source(SourceKind::Processes), source(SourceKind::Services));
-                    self.watched.insert(instance.index, Watched::new(instance.clone(), sources));
+                    self.watched.insert(instance.index, Watched::new(instance.clone(), sources, self.postconf));
                 }
             }
         }

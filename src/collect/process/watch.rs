@@ -1,6 +1,7 @@
 //! One instance: from a sample, its accounts and its master.cf to its rows.
 
 use super::{
+    Postconf,
     account::Account,
     daemon::{self, Absence, Kind, State},
     sample::{Identity, Process, Sample, SampleError, Sampler},
@@ -15,7 +16,6 @@ use crate::{
         instance::Instance,
         master::{Locks, Master},
         master_cf::{self, Entry},
-        postconf,
     },
 };
 use rustc_hash::FxHashMap;
@@ -63,6 +63,7 @@ impl Fingerprint {
 /// One instance under watch.
 pub(super) struct Watched {
     pub(super) instance: Arc<Instance>,
+    postconf: Postconf,
     processes: Source,
     services: Source,
     entries: Option<Arc<Vec<Entry>>>,
@@ -77,9 +78,10 @@ pub(super) struct Watched {
 }
 
 impl Watched {
-    pub(super) fn new(instance: Arc<Instance>, (processes, services): (Source, Source)) -> Self {
+    pub(super) fn new(instance: Arc<Instance>, (processes, services): (Source, Source), postconf: Postconf) -> Self {
         Self {
             instance,
+            postconf,
             processes,
             services,
             entries: None,
@@ -168,7 +170,7 @@ impl Watched {
             return self.services.success("postconf", Duration::ZERO);
         }
         let begun = Instant::now();
-        let read = postconf::services(&instance.config_directory)
+        let read = (self.postconf)(&instance.config_directory)
             .map_err(|e| e.to_string())
             .and_then(|text| master_cf::parse(&text).map_err(|e| e.to_string()));
         match read {
@@ -298,11 +300,10 @@ impl Watched {
         self.entries.as_ref().map_or_else(daemon::assumed, |entries| daemon::daemons(entries))
     }
 
-    /// Centiseconds since rows were made last, and what they were made from.
+    /// Milliseconds since rows were made last.
     fn elapsed(&self, now: Instant) -> Option<u64> {
         let before = self.before.as_ref()?;
-        let elapsed = now.saturating_duration_since(before.at).as_millis() / 10;
-        u64::try_from(elapsed).ok().filter(|centiseconds| *centiseconds > 0)
+        u64::try_from(now.saturating_duration_since(before.at).as_millis()).ok()
     }
 
     fn remember(&mut self, at: Instant, account: &Account, daemons: &[daemon::Daemon]) {
@@ -319,7 +320,8 @@ impl Watched {
     ) -> InstanceRow {
         let (processes, memory) = together(living);
         let cpu_percent = self.before.as_ref().and_then(|before| {
-            percent(sampler.centiseconds(account.total().saturating_sub(before.total)), self.elapsed(at)?)
+            let used = sampler.centiseconds(account.total().saturating_sub(before.total));
+            Some(percent(used, self.elapsed(at)?))
         });
         InstanceRow {
             instance: self.instance.index,
@@ -344,7 +346,7 @@ impl Watched {
             (None, ..) => Some(0),
             (Some(_), Some(before), Some(elapsed)) => {
                 let used = cpu.saturating_sub(before.daemons.get(&kind).copied().unwrap_or(cpu));
-                percent(sampler.centiseconds(used), elapsed)
+                Some(percent(sampler.centiseconds(used), elapsed))
             }
             _ => None,
         };
@@ -476,9 +478,9 @@ fn together<'a>(processes: impl Iterator<Item = &'a Process>) -> (u64, u64) {
     (number, own + shared)
 }
 
-/// Hundredths of a percent of one core.
-fn percent(used: u64, elapsed: u64) -> Option<u64> {
-    used.saturating_mul(10_000).checked_div(elapsed)
+/// Centiseconds used in so many milliseconds, as hundredths of a percent of one core.
+fn percent(used: u64, elapsed: u64) -> u64 {
+    used.saturating_mul(100_000) / elapsed.max(1)
 }
 
 fn never() -> Instant {
