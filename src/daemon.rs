@@ -218,7 +218,6 @@ pub(crate) fn collectors(context: &Context) -> Vec<Box<dyn Collector>> {
         Box::new(collect::log::LogCollector::new(context.clone())),
         Box::new(collect::process::ProcessCollector::new(context.clone())),
         Box::new(collect::queue::QueueCollector::new(context.clone())),
-        Box::new(collect::process::ProcessCollector::new(context.clone())),
         Box::new(collect::health::Watchdog(context.health.clone())),
     ]
 }

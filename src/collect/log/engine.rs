@@ -118,11 +118,36 @@ impl Program {
             b"local" | b"virtual" => Self::Local,
             b"master" => Self::Master,
             b"postsuper" => Self::Postsuper,
-            b"anvil" | b"scache" | b"verify" | b"tlsmgr" | b"tlsproxy" | b"trivial-rewrite" | b"proxymap" | b"flush"
-            | b"showq" | b"spawn" | b"postlogd" | b"postdrop" | b"postqueue" | b"sendmail" | b"postfix-script"
-            | b"postfix-tls-script" | b"postmulti" | b"postmulti-script" | b"postmap" | b"postalias" | b"postconf"
-            | b"postlog" | b"postcat" | b"postlock" | b"postkick" | b"posttls-finger" | b"postfix" | b"postfix-wrapper"
-            | b"nqmgr_clean" | b"qmail-smtpd" => Self::Helper,
+            b"anvil"
+            | b"scache"
+            | b"verify"
+            | b"tlsmgr"
+            | b"tlsproxy"
+            | b"trivial-rewrite"
+            | b"proxymap"
+            | b"flush"
+            | b"showq"
+            | b"spawn"
+            | b"postlogd"
+            | b"postdrop"
+            | b"postqueue"
+            | b"sendmail"
+            | b"postfix-script"
+            | b"postfix-tls-script"
+            | b"postmulti"
+            | b"postmulti-script"
+            | b"postmap"
+            | b"postalias"
+            | b"postconf"
+            | b"postlog"
+            | b"postcat"
+            | b"postlock"
+            | b"postkick"
+            | b"posttls-finger"
+            | b"postfix"
+            | b"postfix-wrapper"
+            | b"nqmgr_clean"
+            | b"qmail-smtpd" => Self::Helper,
             _ => Self::Unknown,
         }
     }
@@ -313,11 +338,9 @@ impl Engine {
             return Resolved::Foreign;
         }
         // The longest syslog_name wins: `postfix` is a prefix of `postfix/out`.
-        let by_name = self
-            .instances
-            .iter()
-            .enumerate()
-            .filter_map(|(n, i)| Some((i.settings.syslog_name.len(), n, tag.label(i.settings.syslog_name.as_bytes())?)));
+        let by_name = self.instances.iter().enumerate().filter_map(|(n, i)| {
+            Some((i.settings.syslog_name.len(), n, tag.label(i.settings.syslog_name.as_bytes())?))
+        });
         let found = match owner {
             // In a file of its own every line of Postfix is this instance's, whatever `-o syslog_name` says.
             Some(owner) => {

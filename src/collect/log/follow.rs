@@ -302,7 +302,9 @@ impl Follower {
         }
         let files = self.beside();
         for mut lost in std::mem::take(&mut self.lost) {
-            let found = files.iter().find(|file| lost.position.identity.is(&file.meta, &file.head) && file.reaches(lost.position.offset));
+            let found = files
+                .iter()
+                .find(|file| lost.position.identity.is(&file.meta, &file.head) && file.reaches(lost.position.offset));
             // Nothing of it was read: whatever it was, it is read from its start as one that came in between.
             if lost.position.offset == 0 && found.is_none() && lost.position.identity.print == Default::default() {
                 continue;

@@ -128,7 +128,9 @@ impl Journal {
             // The last entry is only there for its cursor.
             None => command.arg("--lines=1"),
         };
-        let missing = |e: io::Error| io::Error::new(e.kind(), format!("journalctl: {e}; give `log: {{ files: [/path] }}` in the configuration"));
+        let missing = |e: io::Error| {
+            io::Error::new(e.kind(), format!("journalctl: {e}; give `log: {{ files: [/path] }}` in the configuration"))
+        };
         let mut child = command
             .env("LC_ALL", "C")
             .stdin(Stdio::null())

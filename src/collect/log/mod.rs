@@ -186,7 +186,17 @@ impl LogCollector {
                     let saved = self.absent.streams.remove(&name);
                     let from_start = self.context.config.log.from == LogStart::Start;
                     let Some(index) = self.files.index(&name) else { continue };
-                    tracing::info!(log = name, from = if saved.is_some() { "where it was left" } else if from_start { "start" } else { "end" }, "following");
+                    tracing::info!(
+                        log = name,
+                        from = if saved.is_some() {
+                            "where it was left"
+                        } else if from_start {
+                            "start"
+                        } else {
+                            "end"
+                        },
+                        "following"
+                    );
                     Stream::new(origin, index, saved, from_start, self.patience)
                 }
             };
@@ -361,7 +371,8 @@ impl LogCollector {
             instance.state = self.absent.instances.remove(name).unwrap_or_default();
         }
         streams.iter().for_each(|name| drop(self.absent.streams.remove(name)));
-        let result = encoded.and_then(|bytes| self.context.state.save_bytes(FILE, VERSION, &bytes).map_err(|e| e.to_string()));
+        let result =
+            encoded.and_then(|bytes| self.context.state.save_bytes(FILE, VERSION, &bytes).map_err(|e| e.to_string()));
         self.saved_at = Instant::now();
         match result {
             Ok(()) => {
@@ -414,4 +425,3 @@ impl Collector for LogCollector {
         }
     }
 }
-

@@ -105,7 +105,9 @@ fn identity(path: &PathBuf) -> Option<(u64, u64)> {
 /// anew.
 pub fn warning(instance: &Instance) -> Option<String> {
     let file = instance.parameter("maillog_file").filter(|file| !file.starts_with("/dev/"))?;
-    if instance.settings.log != LogSource::Auto || instance.parameter("maillog_file_permissions").is_some_and(|p| p != "0600") {
+    if instance.settings.log != LogSource::Auto
+        || instance.parameter("maillog_file_permissions").is_some_and(|p| p != "0600")
+    {
         return None;
     }
     let meta = fs::metadata(file).ok()?;

@@ -448,9 +448,5 @@ const SERVICE_COLUMNS: &[Column<NamedRow<ServiceEvents>>] = &[
     column(4, "postfixServiceEventThrottles", Counter32(|r| Some(r.value.throttles))),
 ];
 
-pub(super) static SERVICE_EVENTS: Table<NamedRow<ServiceEvents>> = Table {
-    name: "postfixServiceEventTable",
-    entry: &[1, 8, 4, 1],
-    index: NamedRow::index,
-    columns: SERVICE_COLUMNS,
-};
+pub(super) static SERVICE_EVENTS: Table<NamedRow<ServiceEvents>> =
+    Table { name: "postfixServiceEventTable", entry: &[1, 8, 4, 1], index: NamedRow::index, columns: SERVICE_COLUMNS };

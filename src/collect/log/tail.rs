@@ -80,7 +80,11 @@ pub struct Position {
 enum Content {
     Plain(File),
     /// Streamed: the position is that of the decompressed text.
-    Gzip { decoder: Box<MultiGzDecoder<File>>, pending: Vec<u8>, done: bool },
+    Gzip {
+        decoder: Box<MultiGzDecoder<File>>,
+        pending: Vec<u8>,
+        done: bool,
+    },
 }
 
 /// An open file.

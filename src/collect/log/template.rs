@@ -121,8 +121,18 @@ mod tests {
         let mut t = Template::default();
         Patterns::new().unwrap().count(line, &mut t);
         [
-            t.delivered, t.forwarded, t.rejected, t.received, t.discarded, t.deferred, t.bounced, t.held, t.fatal, t.warning,
-            t.panic, t.error,
+            t.delivered,
+            t.forwarded,
+            t.rejected,
+            t.received,
+            t.discarded,
+            t.deferred,
+            t.bounced,
+            t.held,
+            t.fatal,
+            t.warning,
+            t.panic,
+            t.error,
         ]
     }
 
