@@ -213,6 +213,11 @@ impl Running {
 pub(crate) fn collectors(context: &Context) -> Vec<Box<dyn Collector>> {
     let mut instances = collect::instance::InstanceCollector::new(context.clone());
     instances.refresh();
-    let processes = collect::process::ProcessCollector::new(context.clone());
-    vec![Box::new(instances), Box::new(processes), Box::new(collect::health::Watchdog(context.health.clone()))]
+    vec![
+        Box::new(instances),
+        Box::new(collect::log::LogCollector::new(context.clone())),
+        Box::new(collect::process::ProcessCollector::new(context.clone())),
+        Box::new(collect::queue::QueueCollector::new(context.clone())),
+        Box::new(collect::health::Watchdog(context.health.clone())),
+    ]
 }

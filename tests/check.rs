@@ -22,7 +22,9 @@ fn all_is_well_with_and_without_the_agent_running() {
     let mut agent = TestAgent::new(&snmpd, &[&postfix]);
     let ran = agent.run_once(&["check"]);
     assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
-    for subject in ["configuration", "state directory", "snmpd", "postfix instance", "postfix queue: showq", "postfix log: file"] {
+    for subject in
+        ["configuration", "state directory", "snmpd", "postfix instance", "postfix queue: showq", "postfix log: file"]
+    {
         assert!(line(&ran, subject).starts_with("ok "), "{}", ran.stdout);
     }
     agent.start();
@@ -38,7 +40,8 @@ fn all_is_well_with_and_without_the_agent_running() {
 #[test]
 fn each_wrong_thing_has_its_remedy() {
     let snmpd = TestSnmpd::start();
-    let postfix = TestPostfix::builder().name("postfix-out").master("odd unix - - n - - smtp -o syslog_name=postfix/odd").start();
+    let postfix =
+        TestPostfix::builder().name("postfix-out").master("odd unix - - n - - smtp -o syslog_name=postfix/odd").start();
     fs::set_permissions(postfix.log_file(), fs::Permissions::from_mode(0o600)).expect("chmod");
     fs::set_permissions(snmpd.socket(), fs::Permissions::from_mode(0o700)).expect("chmod");
     let agent = TestAgent::new(&snmpd, &[&postfix]);

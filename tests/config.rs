@@ -96,12 +96,14 @@ fn a_missing_file_is_an_error_only_where_it_was_asked_for() {
     assert!(message.contains("/nonexistent/x.yaml") && message.contains("--config"), "{message}");
 }
 
-/// What is shipped shows every key with its default.
+/// What is shipped shows every key with its default; only the socket is where snmpd.conf.example puts it.
 #[test]
 fn the_shipped_configuration_is_the_defaults_in_both_forms() {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/postfix-agentx.yaml");
     let shipped = std::fs::read_to_string(file).expect("the shipped file");
-    assert_eq!(format!("{:?}", parse(&shipped)), format!("{:?}", Config::default()));
+    let mut defaults = Config::default();
+    defaults.agentx.address.insert(0, Address::Unix("/run/agentx/master".into()));
+    assert_eq!(format!("{:?}", parse(&shipped)), format!("{defaults:?}"));
     // Every `#key` uncommented says the same.
     let uncommented: String = shipped
         .lines()
@@ -112,5 +114,9 @@ fn the_shipped_configuration_is_the_defaults_in_both_forms() {
     let mut explicit = parse(&uncommented);
     let instance = explicit.instances.pop().expect("one instance");
     assert_eq!(format!("{instance:?}"), format!("{:?}", config::Instance::default()));
-    assert_eq!(format!("{explicit:?}"), format!("{:?}", Config::default()));
+    assert_eq!(format!("{explicit:?}"), format!("{defaults:?}"));
+    // The example for snmpd opens that socket.
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/snmpd.conf.example");
+    let example = std::fs::read_to_string(example).expect("the example");
+    assert!(example.lines().any(|line| line == "agentXSocket unix:/run/agentx/master"));
 }

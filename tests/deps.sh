@@ -29,6 +29,8 @@ need libsnmp-base /usr/share/snmp/mibs/NET-SNMP-MIB.txt
 # For the examples of net-snmp's own agent library that the AgentX tests talk to, and for Rust's linker.
 need libsnmp-dev net-snmp-config
 need gcc gcc
+# cargo fetches crates over https.
+need ca-certificates /etc/ssl/certs/ca-certificates.crt
 need libc6-dev /usr/include/stdio.h
 need make make
 need util-linux setpriv
@@ -93,6 +95,12 @@ if ((${#missing[@]} > 0)); then
         echo "postfix postfix/main_mailer_type select No configuration" | "${as_root[@]}" debconf-set-selections
     fi
     with_lists apt install -y --no-install-recommends "${missing[@]}" >/dev/null
+    if ! toolchain >/dev/null; then
+        # Lists from before the last backport offer an older one.
+        apt update
+        apt install -y --no-install-recommends cargo-web rustc-web >/dev/null
+        toolchain >/dev/null || { echo "deps.sh: Debian has no Rust $wanted here (is its security archive in sources.list?)" >&2; exit 1; }
+    fi
 fi
 
 # Base MIB modules. Debian keeps IETF's texts out of its SNMP packages; erlang-snmp carries those that POSTFIX-MIB imports.

@@ -6,7 +6,7 @@ mod common;
 
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
-use common::{Fate, SnmpError, TestPostfix, TestSnmpd, TestTrapd, Value, group_id, wait_for};
+use common::{AGENT_UID, Fate, SnmpError, TestAgent, TestPostfix, TestSnmpd, TestTrapd, Value, group_id, wait_for};
 use rustix::process::Signal;
 
 const SYS_UP_TIME: &str = "1.3.6.1.2.1.1.3.0";
@@ -23,6 +23,7 @@ fn mail_of_every_fate() {
         ("status=sent (delivered to mailbox)", 2),
         ("status=sent (forwarded as ", 2),
         ("to=<user@relay.test>, relay=127.0.0.1[127.0.0.1]", 2),
+        ("postfix/relay/smtp[", 2),
         ("status=sent (silently)", 2),
         ("status=bounced (unknown user", 4),
         (": hold: RCPT", 2),
@@ -96,6 +97,29 @@ fn two_instances_and_no_traces() {
     assert!(pids.iter().all(|&pid| !common::alive(pid)));
     assert!(!directory.exists());
     assert!(other.master_pid().is_some());
+}
+
+/// The agent's uid can do what an installation grants it, and not more: this is what makes every other test one of an unprivileged agent.
+#[test]
+fn agents_rights() {
+    let postfix = TestPostfix::builder().start();
+    let snmpd = TestSnmpd::start();
+    let agent = TestAgent::new(&snmpd, &[&postfix]);
+    let may = |script: &str| {
+        let mut command = agent.unprivileged("sh");
+        command
+            .args(["-ec", script, "sh"])
+            .arg(postfix.sandbox().dir())
+            .arg(snmpd.socket())
+            .arg(agent.state_directory());
+        let ran = common::capture(&mut command);
+        assert!(ran.code == 0, "{script}: {ran:?}");
+    };
+    may(&format!("test $(id -u) = {AGENT_UID}"));
+    may("test -r $1/etc/main.cf && test -r $1/log/mail.log && ! test -w $1/log/mail.log");
+    may("test -w $1/q/public/showq && test -w $2");
+    may("test -w $3 && ! test -r $1/q/active && ! test -r $1/q/pid/master.pid");
+    assert!(agent.config().contains(&format!("address: unix:{}", snmpd.socket().display())));
 }
 
 /// The tools and our own client read the same from a real snmpd, before and after a restart.

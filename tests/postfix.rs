@@ -81,7 +81,7 @@ fn expected(fate: Fate, n: i64) -> BTreeMap<&'static str, i64> {
             to_mailbox,
             twice_removed,
         ],
-        Fate::Relayed => &[received, sent, removed],
+        Fate::Relayed | Fate::RelayedByRelay => &[received, sent, removed],
         Fate::Deferred | Fate::DeferredSoft => &[received, deferred],
         Fate::Bounced => &[received, bounced, removed],
         Fate::BouncedWithNotice => {

@@ -6,6 +6,10 @@
 //!
 //! Any end of a connection leads to the next one, 50 ms to 1 s later, for ever. A change is logged once.
 
+mod socket;
+#[cfg(test)]
+mod tests;
+
 use super::{
     Address, Config, Notifications, Objects, Stats, Status,
     pdu::ErrorCode,
@@ -18,12 +22,12 @@ use std::{
     future::Future,
     hash::{BuildHasher, RandomState},
     io,
+    os::fd::OwnedFd,
     pin::{Pin, pin},
     sync::Arc,
     time::{Duration, Instant},
 };
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpStream, UnixStream},
     time::{sleep, sleep_until, timeout},
 };
@@ -34,8 +38,6 @@ const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 const STALL: Duration = Duration::from_secs(2);
 /// What may wait to be answered while the master does not read, octets.
 const MAX_INPUT: usize = 4 << 20;
-/// Octets asked for at once.
-const READ: usize = 16 * 1024;
 /// How long an orderly Close waits for its Response.
 const GOODBYE: Duration = Duration::from_millis(200);
 
@@ -108,22 +110,17 @@ impl Backoff {
     }
 }
 
-enum Stream {
-    Unix(UnixStream),
-    Tcp(TcpStream),
-}
-
-async fn open(address: &Address) -> io::Result<Stream> {
+/// Connects, without blocking and without a name of our own (bind): snmpd would try to unlink it.
+async fn open(address: &Address) -> io::Result<OwnedFd> {
     let connecting = async {
-        Ok(match address {
-            // Without a name of our own (bind): snmpd would try to unlink it.
-            Address::Unix(path) => Stream::Unix(UnixStream::connect(path).await?),
+        match address {
+            Address::Unix(path) => UnixStream::connect(path).await?.into_std().map(OwnedFd::from),
             Address::Tcp { host, port } => {
                 let stream = TcpStream::connect((host.as_str(), *port)).await?;
                 stream.set_nodelay(true)?;
-                Stream::Tcp(stream)
+                stream.into_std().map(OwnedFd::from)
             }
-        })
+        }
     };
     timeout(CONNECT_DEADLINE, connecting).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
@@ -146,7 +143,7 @@ impl<V: Objects, F: Fn() -> Arc<V>> Link<F> {
         }
     }
 
-    async fn connect(&mut self) -> Option<(Address, Stream)> {
+    async fn connect(&mut self) -> Option<(Address, OwnedFd)> {
         let config = Arc::clone(&self.config);
         let mut problems = Vec::new();
         for address in &config.addresses {
@@ -162,20 +159,11 @@ impl<V: Objects, F: Fn() -> Arc<V>> Link<F> {
     }
 
     /// Serves one connection to its end. True: `shutdown` is complete.
-    async fn serve(&mut self, address: Address, stream: Stream, shutdown: Pin<&mut impl Future<Output = ()>>) -> bool {
+    async fn serve(&mut self, address: Address, socket: OwnedFd, shutdown: Pin<&mut impl Future<Output = ()>>) -> bool {
         let mut session = Session::new(Arc::clone(&self.config), Arc::clone(&self.stats), Instant::now());
         let address = address.to_string();
         let mut goodbye = None;
-        let end = match stream {
-            Stream::Unix(mut stream) => {
-                let (reader, writer) = stream.split();
-                self.converse(&mut session, &address, reader, writer, shutdown, &mut goodbye).await
-            }
-            Stream::Tcp(mut stream) => {
-                let (reader, writer) = stream.split();
-                self.converse(&mut session, &address, reader, writer, shutdown, &mut goodbye).await
-            }
-        };
+        let end = self.converse(&mut session, &address, socket, shutdown, &mut goodbye).await;
         self.queue.put_back(session.into_unconfirmed());
         let (Err(error), None) = (end, goodbye) else { return true };
         let why = format!("{address}: {error}");
@@ -189,28 +177,35 @@ impl<V: Objects, F: Fn() -> Arc<V>> Link<F> {
         &mut self,
         session: &mut Session<V>,
         address: &str,
-        mut reader: impl AsyncRead + Unpin,
-        mut writer: impl AsyncWrite + Unpin,
+        socket: OwnedFd,
         mut shutdown: Pin<&mut impl Future<Output = ()>>,
         goodbye: &mut Option<Instant>,
     ) -> Result<(), LinkError> {
-        let mut input = BytesMut::with_capacity(4 * READ);
+        let (mut reader, mut writer) = socket::split(socket)?;
+        let mut input = BytesMut::with_capacity(64 * 1024);
         let mut stalled: Option<Instant> = None;
         let mut armed = session.poll_timeout();
         let mut alarm = pin!(sleep_until(armed.into()));
         loop {
             let now = Instant::now();
             let received = session.receive(&mut input, &self.source, now);
-            let received =
-                received.and_then(|()| if session.poll_timeout() <= now { session.timeout(now) } else { Ok(()) });
+            let received = received.and_then(|more| {
+                if session.poll_timeout() <= now {
+                    session.timeout(now)?;
+                }
+                Ok(more)
+            });
             while let Some(event) = session.event() {
                 self.happened(&event, session, address);
             }
-            if let Err(error) = received {
-                // Perhaps the master still takes our Close; it is not worth waiting for.
-                let _ = timeout(GOODBYE, writer.write_all_buf(session.output())).await;
-                return Err(error.into());
-            }
+            let more = match received {
+                Ok(more) => more,
+                Err(error) => {
+                    // Perhaps the master still takes our Close; it is not worth waiting for.
+                    let _ = writer.write(session.output());
+                    return Err(error.into());
+                }
+            };
             if goodbye.is_some_and(|at| session.is_closed() || at <= now) {
                 return Ok(());
             }
@@ -219,10 +214,14 @@ impl<V: Objects, F: Fn() -> Arc<V>> Link<F> {
             {
                 session.notify(notification, now);
             }
+            let progress = writer.write(session.output())?;
             let writing = !session.output().is_empty();
-            stalled = if writing { stalled.or(Some(now)) } else { None };
+            stalled = if writing { stalled.filter(|_| !progress).or(Some(now)) } else { None };
             if stalled.is_some_and(|since| since + STALL <= now) {
                 return Err(LinkError::Stalled);
+            }
+            if more && progress {
+                continue;
             }
             if input.len() > MAX_INPUT {
                 return Err(LinkError::Overrun);
@@ -235,27 +234,21 @@ impl<V: Objects, F: Fn() -> Arc<V>> Link<F> {
                 armed = due;
                 alarm.as_mut().reset(armed.into());
             }
-            input.reserve(READ);
             tokio::select! {
                 biased;
-                written = writer.write_buf(session.output()), if writing => {
-                    if written? == 0 {
-                        return Err(LinkError::Eof);
-                    }
-                    stalled = None;
+                () = &mut shutdown, if goodbye.is_none() => {
+                    let now = Instant::now();
+                    *goodbye = Some(now + GOODBYE);
+                    session.close(CloseReason::Shutdown, now);
                 }
-                read = reader.read_buf(&mut input) => {
+                writable = writer.writable() => writable?,
+                read = reader.read(&mut input) => {
                     if read? == 0 {
                         return Err(LinkError::Eof);
                     }
                 }
                 () = &mut alarm => {}
                 () = self.queue.arrived() => {}
-                () = &mut shutdown, if goodbye.is_none() => {
-                    let now = Instant::now();
-                    *goodbye = Some(now + GOODBYE);
-                    session.close(CloseReason::Shutdown, now);
-                }
             }
         }
     }

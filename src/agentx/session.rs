@@ -268,15 +268,18 @@ impl<V: Objects> Session<V> {
         }
     }
 
-    /// Takes every complete PDU off the front of `input` and answers it. Stops early while more than [`OUTPUT_PAUSE`]
-    /// octets wait to be written: call again when they are.
+    /// Takes every complete PDU off the front of `input` and answers it. Stops early, and returns true, while more than
+    /// [`OUTPUT_PAUSE`] octets wait to be written: call again when they are.
     pub fn receive(
         &mut self,
         input: &mut BytesMut,
         source: &impl Fn() -> Arc<V>,
         now: Instant,
-    ) -> Result<(), SessionError> {
-        while self.out.len() < OUTPUT_PAUSE && self.phase != Phase::Closed {
+    ) -> Result<bool, SessionError> {
+        while self.phase != Phase::Closed {
+            if self.out.len() >= OUTPUT_PAUSE {
+                return Ok(true);
+            }
             let size = match Frame::split(input) {
                 Ok(Some(frame)) => {
                     self.handle(&frame, source, now)?;
@@ -291,7 +294,7 @@ impl<V: Objects> Session<V> {
             };
             input.advance(size);
         }
-        Ok(())
+        Ok(false)
     }
 
     /// When [`timeout`](Self::timeout) has something to do.

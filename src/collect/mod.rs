@@ -6,7 +6,9 @@
 
 pub mod health;
 pub mod instance;
+pub mod log;
 pub mod process;
+pub mod queue;
 pub mod registry;
 mod throttled;
 
@@ -26,7 +28,7 @@ use std::{
 
 /// Every table the agent serves.
 pub fn catalogue() -> Vec<&'static dyn AnyTable> {
-    [health::TABLES, instance::TABLES, process::TABLES].concat()
+    [health::TABLES, instance::TABLES, log::TABLES, process::TABLES, queue::TABLES].concat()
 }
 
 /// What every collector works with.

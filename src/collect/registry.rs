@@ -60,6 +60,11 @@ impl Registry {
         Some(index)
     }
 
+    /// The index of `name` if it has one.
+    pub fn get(&self, name: &str) -> Option<u32> {
+        self.by_name.get(name).copied()
+    }
+
     /// The name behind an index.
     pub fn name(&self, index: u32) -> Option<&str> {
         self.names.get(index.checked_sub(self.first)? as usize).map(|name| &**name)

@@ -1,8 +1,15 @@
 //! What Postfix itself defines: instances and parameters, its lock files, showq's protocol, queue files and ids, log lines.
 //! No SNMP in here.
 
+pub mod access;
+pub mod defer_log;
+pub mod defer_reason;
 pub mod instance;
 pub mod log;
 pub mod master;
 pub mod master_cf;
 pub mod postconf;
+pub mod queue;
+pub mod queue_file;
+pub mod queue_id;
+pub mod showq;

@@ -1,5 +1,6 @@
 //! The agent as a daemon, under a uid that may do nothing but what the installation grants: two groups and a directory.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
@@ -161,9 +162,10 @@ impl TestAgent {
         wait_for(&format!("status ok of every source of instance {instance}"), PATIENCE, || {
             let rows = client.walk(&status).ok()?;
             let of = |name: &str| oid_numbers(name).iter().rev().nth(1) == Some(&instance);
-            let mut rows = rows.iter().filter(|(name, _)| of(name)).peekable();
-            rows.peek()?;
-            rows.all(|(_, status)| matches!(status, Value::Integer(1 | 4))).then_some(())
+            let rows: Vec<_> = rows.iter().filter(|(name, _)| of(name)).collect();
+            // Instance, queue, log, processes and services; each collector brings its own row.
+            let complete = rows.len() == 5;
+            (complete && rows.iter().all(|(_, status)| matches!(status, Value::Integer(1 | 4)))).then_some(())
         });
     }
 
@@ -173,8 +175,15 @@ impl TestAgent {
         capture(self.command(&[command]).arg("--config").arg(self.config_file()).args(rest))
     }
 
-    /// The binary as the unprivileged user, in the groups that the installation gives it: postdrop for showq, adm for the log.
+    /// The agent's binary with the agent's rights.
     pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.unprivileged(&self.binary);
+        command.args(arguments);
+        command
+    }
+
+    /// Any program as the unprivileged user, in the groups that the installation gives it: postdrop for showq, adm for the log.
+    pub fn unprivileged(&self, program: impl AsRef<OsStr>) -> Command {
         let groups: Vec<String> =
             ["postdrop", "adm"].iter().filter_map(|name| group_id(name)).map(|gid| gid.to_string()).collect();
         let mut command = self.sandbox.command("setpriv");
@@ -187,8 +196,7 @@ impl TestAgent {
                 ["--inh-caps=-all", "--ambient-caps=-all"]
             })
             .arg("--")
-            .arg(&self.binary)
-            .args(arguments);
+            .arg(program);
         // Backtraces of the test runner's taste are not part of what an administrator sees.
         command.env_remove("RUST_BACKTRACE").env_remove("RUST_LOG");
         command

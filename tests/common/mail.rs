@@ -23,6 +23,8 @@ pub enum Fate {
     Forwarded,
     /// To the next mail server, which takes it.
     Relayed,
+    /// As [`Fate::Relayed`], by the service `relay`, whose lines Debian labels `postfix/relay/smtp` in every instance, whatever its name.
+    RelayedByRelay,
     /// The next mail server does not answer. After the first failure qmgr suspends deliveries there for the others.
     Deferred,
     /// The next mail server answers 4xx to each recipient.
@@ -50,11 +52,12 @@ pub enum Fate {
 }
 
 impl Fate {
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Delivered,
         Self::DeliveredLocal,
         Self::Forwarded,
         Self::Relayed,
+        Self::RelayedByRelay,
         Self::Deferred,
         Self::DeferredSoft,
         Self::Bounced,
@@ -82,6 +85,7 @@ impl Fate {
             Self::DeliveredLocal => "nobody@local.test",
             Self::Forwarded => "forward@local.test",
             Self::Relayed => "user@relay.test",
+            Self::RelayedByRelay => "user@relay2.test",
             Self::Deferred => "user@deferred.test",
             Self::DeferredSoft => "user@soft.test",
             Self::Bounced | Self::BouncedWithNotice => "nobody-by-this-name@local.test",
@@ -113,6 +117,7 @@ impl Fate {
             Self::DeliveredLocal => "status=sent (delivered to mailbox)",
             Self::Forwarded => "status=sent (forwarded as ",
             Self::Relayed => "to=<user@relay.test>",
+            Self::RelayedByRelay => "to=<user@relay2.test>",
             Self::Deferred => "to=<user@deferred.test>",
             Self::DeferredSoft => "to=<user@soft.test>",
             Self::Bounced | Self::BouncedWithNotice => "to=<nobody-by-this-name@local.test>",
@@ -194,7 +199,8 @@ impl Sinks {
         sandbox.write(
             "etc/transport",
             &format!(
-                "relay.test smtp:[127.0.0.1]:{takes}\nsoft.test smtp:[127.0.0.1]:{defers}\ndeferred.test smtp:[127.0.0.1]:{closed}\n\
+                "relay.test smtp:[127.0.0.1]:{takes}\nrelay2.test relay:[127.0.0.1]:{takes}\n\
+                 soft.test smtp:[127.0.0.1]:{defers}\ndeferred.test smtp:[127.0.0.1]:{closed}\n\
                  discarded.test discard:silently\n"
             ),
         );
@@ -213,7 +219,7 @@ impl Sinks {
         let etc = sandbox.path("etc");
         let (etc, mailboxes) = (etc.display(), mailboxes.display());
         format!(
-            "relay_domains = relay.test soft.test deferred.test discarded.test\n\
+            "relay_domains = relay.test relay2.test soft.test deferred.test discarded.test\n\
              transport_maps = texthash:{etc}/transport\n\
              virtual_mailbox_domains = virtual.test\n\
              virtual_mailbox_base = {mailboxes}\n\

@@ -81,10 +81,10 @@ impl Sandbox {
         path
     }
 
-    /// A command that belongs to this sandbox.
+    /// A command that belongs to this sandbox. Ctrl-C in a terminal does not reach it: its guard, or the watchdog, ends it in good order.
     pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new(program);
-        command.current_dir(&self.dir).stdin(Stdio::null());
+        command.current_dir(&self.dir).stdin(Stdio::null()).process_group(0);
         command
     }
 

@@ -182,13 +182,12 @@ impl TestSnmpd {
         self.daemon.signal(Signal::CONT);
     }
 
-    /// Asks UDP itself: needs no community, so that it works with any configuration. An SNMPv3 engine answers discovery, a v2c one sysUpTime.
+    /// Waits for the line that snmpd logs once all its sockets are open; a request would need to know who may ask under this configuration.
     #[track_caller]
     fn wait_ready(&self) {
         wait_for("snmpd on its UDP port", PATIENCE, || {
             let log = self.daemon.output_of_run();
             assert!(super::alive(self.daemon.pid()), "snmpd ended: {log}");
-            // Logged once everything is open: ports first, the AgentX socket before that.
             log.contains("NET-SNMP version").then_some(())
         });
     }

@@ -124,7 +124,7 @@ impl Master {
 
     fn octets(&mut self, octets: &[u8]) -> Result<(), SessionError> {
         let mut input = BytesMut::from(octets);
-        self.session.receive(&mut input, &|| Arc::clone(&self.newest.borrow()), self.now)
+        self.session.receive(&mut input, &|| Arc::clone(&self.newest.borrow()), self.now).map(|_| ())
     }
 
     fn header(&mut self) -> Header {

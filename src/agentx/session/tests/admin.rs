@@ -281,7 +281,7 @@ fn p4_no_more_than_16_own_requests_wait_and_room_is_left_for_ping() {
     }
     let pdus = master.sent();
     assert_eq!(pdus.len(), MAX_NOTIFICATIONS);
-    assert!(MAX_NOTIFICATIONS < MAX_OUTSTANDING);
+    const { assert!(MAX_NOTIFICATIONS < MAX_OUTSTANDING) };
     master.respond(&pdus[3], ErrorCode::NO_ERROR).unwrap();
     assert!(master.session.wants_notification());
     let mut config = config();

@@ -1,0 +1,321 @@
+//! What is counted: plain numbers, saved as they are. A counter is a field here and a line in [`super::tables`].
+//!
+//! All counts have 64 bits. Units are those of the objects: messages, recipients, deliveries (one `status=` line),
+//! commands (one refused RCPT, MAIL, …), sessions, events, lines.
+
+use super::{ids::Ids, senders::Senders};
+use crate::{collect::registry::Registry, postfix::log::text};
+use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
+
+/// postfixMailTable: the way of mail through one instance, or (as totals) through all.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "each is the object of its name; the MIB says what it counts")]
+pub struct Mail {
+    pub received_messages: u64,
+    pub received_smtp: u64,
+    pub received_local: u64,
+    pub received_reinjected: u64,
+    pub received_octets: u64,
+    pub received_recipients: u64,
+    pub internal_messages: u64,
+    pub sent: u64,
+    pub sent_octets: u64,
+    pub sent_to_filter: u64,
+    pub forwarded: u64,
+    pub deferrals: u64,
+    pub suspended: u64,
+    pub soft_bounced: u64,
+    pub deferred_messages: u64,
+    pub bounced: u64,
+    pub expired: u64,
+    pub force_expired: u64,
+    pub other_status: u64,
+    pub removed: u64,
+    pub held: u64,
+    pub discarded: u64,
+    pub redirected: u64,
+    pub filtered: u64,
+    pub requeued: u64,
+    pub rejects_temporary: u64,
+    pub rejects_permanent: u64,
+    pub reject_warnings: u64,
+    pub milter_rejects: u64,
+    pub proxy_rejects: u64,
+    pub cleanup_rejects: u64,
+    pub deliverable: u64,
+    pub undeliverable: u64,
+    pub non_delivery_notices: u64,
+    pub delay_notices: u64,
+    pub loops_detected: u64,
+    pub destinations_saturated: u64,
+}
+
+/// The counters postfixTotals has, as accumulators of their own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "each is the object of its name; the MIB says what it counts")]
+pub struct Totals {
+    pub received: u64,
+    pub delivered: u64,
+    pub forwarded: u64,
+    pub rejects_temporary: u64,
+    pub rejects_permanent: u64,
+    pub discarded: u64,
+    pub deferrals: u64,
+    pub deferred_messages: u64,
+    pub bounced: u64,
+    pub held: u64,
+    pub expired: u64,
+    pub discontinuities: u64,
+}
+
+impl Totals {
+    /// What one instance has counted.
+    pub fn of(state: &State) -> Self {
+        let m = &state.mail;
+        Self {
+            received: m.received_messages,
+            delivered: m.sent,
+            forwarded: m.forwarded,
+            rejects_temporary: m.rejects_temporary,
+            rejects_permanent: m.rejects_permanent,
+            discarded: m.discarded,
+            deferrals: m.deferrals,
+            deferred_messages: m.deferred_messages,
+            bounced: m.bounced,
+            held: m.held,
+            expired: m.expired + m.force_expired,
+            discontinuities: state.discontinuities,
+        }
+    }
+
+    /// Adds what came since `before`.
+    pub fn add(&mut self, before: &Self, now: &Self) {
+        let pairs: [(&mut u64, u64, u64); 12] = [
+            (&mut self.received, before.received, now.received),
+            (&mut self.delivered, before.delivered, now.delivered),
+            (&mut self.forwarded, before.forwarded, now.forwarded),
+            (&mut self.rejects_temporary, before.rejects_temporary, now.rejects_temporary),
+            (&mut self.rejects_permanent, before.rejects_permanent, now.rejects_permanent),
+            (&mut self.discarded, before.discarded, now.discarded),
+            (&mut self.deferrals, before.deferrals, now.deferrals),
+            (&mut self.deferred_messages, before.deferred_messages, now.deferred_messages),
+            (&mut self.bounced, before.bounced, now.bounced),
+            (&mut self.held, before.held, now.held),
+            (&mut self.expired, before.expired, now.expired),
+            (&mut self.discontinuities, before.discontinuities, now.discontinuities),
+        ];
+        for (total, before, now) in pairs {
+            *total += now.saturating_sub(before);
+        }
+    }
+}
+
+/// postfixTransportTable: one service that delivers. Sums in milliseconds.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "each is the object of its name; the MIB says what it counts")]
+pub struct Transport {
+    pub sent: u64,
+    pub deferrals: u64,
+    pub bounced: u64,
+    pub connect_failures: u64,
+    pub connections_reused: u64,
+    pub tls_connections: u64,
+    /// Before the queue manager, in it, connection set-up, transmission, all: sum and number of deliveries.
+    pub stages: [Stage; STAGES],
+    pub retried: u64,
+}
+
+/// One stage of delivery.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct Stage {
+    /// Milliseconds of all deliveries.
+    pub sum: u64,
+    /// Deliveries.
+    pub count: u64,
+}
+
+/// beforeQueue, inQueue, connect, transmit, total.
+pub const STAGES: usize = 5;
+/// The upper bounds of the delay buckets in milliseconds; the last bucket has none.
+pub const DELAY_LIMITS: [u64; 10] = [100, 300, 1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000, 3_600_000];
+
+/// postfixSmtpdTable: one smtpd service.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "each is the object of its name; the MIB says what it counts")]
+pub struct Smtpd {
+    pub connects: u64,
+    pub disconnects: u64,
+    pub lost_connections: u64,
+    pub timeouts: u64,
+    pub too_many_errors: u64,
+    pub tls_sessions: u64,
+    pub tls_errors: u64,
+    pub auth_ok: u64,
+    pub auth_failed: u64,
+    pub limits_exceeded: u64,
+    pub protocol_errors: u64,
+    pub unknown_clients: u64,
+    pub accepted: u64,
+    pub rejects_temporary: u64,
+    pub rejects_permanent: u64,
+}
+
+/// postfixPostscreenTable.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "each is the object of its name; the MIB says what it counts")]
+pub struct Postscreen {
+    pub connects: u64,
+    pub pass_new: u64,
+    pub pass_old: u64,
+    pub allowlisted: u64,
+    pub denylisted: u64,
+    pub pregreet: u64,
+    pub dnsbl_hits: u64,
+    pub hangups: u64,
+    pub protocol_errors: u64,
+    pub rejects: u64,
+    pub ports_busy: u64,
+    pub stress_mode: u64,
+}
+
+/// postfixDnsblTable: one list.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "each is the object of its name; the MIB says what it counts")]
+pub struct Dnsbl {
+    pub blocked: u64,
+    pub listed: u64,
+}
+
+/// postfixMessageTable: one program.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "each is the object of its name; the MIB says what it counts")]
+pub struct Message {
+    pub lines: u64,
+    /// When its last line was written, seconds since 1970.
+    pub last: i64,
+    pub warnings: u64,
+    pub errors: u64,
+    pub fatals: u64,
+    pub panics: u64,
+    pub unrecognised: u64,
+}
+
+/// postfixServiceEventTable: one program under master.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "each is the object of its name; the MIB says what it counts")]
+pub struct ServiceEvents {
+    pub starts: u64,
+    pub abnormal_exits: u64,
+    pub limit_reached: u64,
+    pub throttles: u64,
+}
+
+/// Rows of names met at run time. Slot 0 is `(other)`, which has index 1; a name keeps its slot for ever.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Named<T> {
+    names: Registry,
+    rows: Vec<T>,
+}
+
+impl<T: Default> Default for Named<T> {
+    fn default() -> Self {
+        Self { names: Registry::new(2), rows: vec![T::default()] }
+    }
+}
+
+impl<T: Default> Named<T> {
+    /// The slot of `name`; that of `(other)` where no more names fit.
+    pub fn slot(&mut self, name: &str) -> usize {
+        let slot = self.names.index(name).map_or(0, |index| index as usize - 1);
+        if slot >= self.rows.len() {
+            self.rows.resize_with(slot + 1, T::default);
+        }
+        slot
+    }
+
+    /// The row of a slot.
+    pub fn at(&mut self, slot: usize) -> &mut T {
+        let slot = if slot < self.rows.len() { slot } else { 0 };
+        if self.rows.is_empty() {
+            self.rows.push(T::default());
+        }
+        &mut self.rows[slot]
+    }
+
+    /// Index, name and row of all, `(other)` first.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, &str, &T)> {
+        use crate::collect::registry::{OTHER, OTHER_NAME};
+        (OTHER..).zip(&self.rows).map(|(index, row)| (index, self.names.name(index).unwrap_or(OTHER_NAME), row))
+    }
+}
+
+/// postfixDsnTable: `(class × 1000 + subject) × 1000 + detail` → deliveries.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Dsn(pub FxHashMap<u32, u64>);
+
+impl Dsn {
+    /// So many codes of their own; three more rows are kept for the rest of each class.
+    const CODES: usize = 61;
+
+    /// One delivery ended with this code.
+    pub fn count(&mut self, [class, subject, detail]: [u32; 3]) {
+        let code = (class * 1_000 + subject) * 1_000 + detail;
+        if let Some(count) = self.0.get_mut(&code) {
+            *count += 1;
+            return;
+        }
+        let others = self.0.keys().filter(|code| *code % 1_000_000 == 999_999).count();
+        let code = if self.0.len() - others < Self::CODES { code } else { class * 1_000_000 + 999_999 };
+        *self.0.entry(code).or_default() += 1;
+    }
+}
+
+/// All that is counted of one instance; saved by the instance's name.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "each is the table of its name")]
+pub struct State {
+    pub mail: Mail,
+    pub transports: Named<Transport>,
+    /// By stage, then bucket.
+    pub delays: [[u64; DELAY_LIMITS.len() + 1]; STAGES],
+    pub dsn: Dsn,
+    /// By postfixDeferReason - 1.
+    pub defers: [u64; 13],
+    pub senders: Senders,
+    pub smtpd: Named<Smtpd>,
+    pub postscreen: Postscreen,
+    /// By postfixRejectReason - 1: temporary, permanent.
+    pub rejects: [[u64; 2]; 18],
+    pub dnsbl: Named<Dnsbl>,
+    pub messages: Named<Message>,
+    pub services: Named<ServiceEvents>,
+    pub starts: u64,
+    pub reloads: u64,
+    /// Since when nothing was lost, seconds since 1970.
+    pub since: i64,
+    pub discontinuities: u64,
+    /// Open smtpd sessions by process: the slot in `smtpd`.
+    pub sessions: FxHashMap<u32, usize>,
+    /// What [`Totals`] has taken over already.
+    pub totals_seen: Totals,
+    /// Saved beside the rest, in binary.
+    #[serde(skip)]
+    pub ids: Ids,
+}
+
+impl State {
+    /// The slot of a DNS list in the text of a reply: `… blocked using LIST; …`.
+    pub fn dnsbl_slot(&mut self, list: &[u8]) -> usize {
+        self.dnsbl.slot(&text::name(list).to_ascii_lowercase())
+    }
+}

@@ -1,0 +1,455 @@
+//! Lines in, counters out. No I/O, no clock: the same for the daemon, for `count`, for tests and the fuzzer.
+//!
+//! A line is split once; its tag, cached by file, says which instance and program it is of, and only that program's
+//! understanding looks at it ([`super::flow`], [`super::server`], [`super::operation`]). What none understands is counted
+//! as unrecognised, what no instance wrote as foreign.
+
+use super::{
+    counters::{Named, State},
+    flow::Filter,
+    template::{Patterns, Template},
+};
+use crate::postfix::log::{Line, Severity, Tag, text};
+use memchr::memchr;
+use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
+
+/// So many tags of one file are remembered; Postfix has some dozens.
+const TAGS: usize = 4_096;
+/// A repetition count beyond this is no syslog's.
+const REPETITIONS: u32 = 100_000;
+
+/// What holds for all logs.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Only lines of these hosts count; empty: all.
+    pub hosts: Vec<Vec<u8>>,
+    /// How many queue ids an instance remembers.
+    pub queue_ids: usize,
+    /// Every syslog_name met is an instance (`count`).
+    pub discover: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { hosts: Vec::new(), queue_ids: 262_144, discover: false }
+    }
+}
+
+/// What must be known of an instance to tell its lines and read them.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// postfixInstanceName: the key of its state.
+    pub name: String,
+    /// postfixInstanceIndex.
+    pub index: u32,
+    /// What stands before `/program` in its tags.
+    pub syslog_name: String,
+    /// Ways into a content filter.
+    pub filters: Vec<Filter>,
+    /// Labels of smtpd services that take filtered mail back.
+    pub reinject_labels: Vec<Vec<u8>>,
+}
+
+/// One instance: how to read its lines, and what they came to.
+#[derive(Debug, Default)]
+pub struct Instance {
+    /// How to read.
+    pub settings: Settings,
+    /// What was counted.
+    pub state: State,
+    /// Programs master has throttled since this was last emptied.
+    pub throttled: Vec<String>,
+}
+
+/// What was read from one file or journal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "each is the object of its name; the MIB says what it counts")]
+pub struct SourceCounters {
+    pub lines: u64,
+    pub unrecognised: u64,
+    pub foreign: u64,
+    pub suppressed: u64,
+    pub rotations: u64,
+    pub gaps: u64,
+}
+
+/// The programs by what understands their lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Program {
+    Smtpd,
+    Postscreen,
+    Dnsblog,
+    Cleanup,
+    Qmgr,
+    Pickup,
+    Bounce,
+    /// smtp, lmtp.
+    Client,
+    /// error, retry: they deliver nothing.
+    Error,
+    Discard,
+    Pipe,
+    /// local, virtual.
+    Local,
+    Master,
+    Postsuper,
+    /// Everything else of Postfix.
+    Helper,
+    /// Not Postfix's own, though it uses its name.
+    Unknown,
+}
+
+impl Program {
+    fn of(name: &[u8]) -> Self {
+        match name {
+            b"smtpd" | b"qmqpd" => Self::Smtpd,
+            b"postscreen" => Self::Postscreen,
+            b"dnsblog" => Self::Dnsblog,
+            b"cleanup" => Self::Cleanup,
+            b"qmgr" | b"oqmgr" | b"nqmgr" => Self::Qmgr,
+            b"pickup" => Self::Pickup,
+            b"bounce" => Self::Bounce,
+            b"smtp" | b"lmtp" => Self::Client,
+            b"error" => Self::Error,
+            b"discard" => Self::Discard,
+            b"pipe" => Self::Pipe,
+            b"local" | b"virtual" => Self::Local,
+            b"master" => Self::Master,
+            b"postsuper" => Self::Postsuper,
+            b"anvil" | b"scache" | b"verify" | b"tlsmgr" | b"tlsproxy" | b"trivial-rewrite" | b"proxymap" | b"flush"
+            | b"showq" | b"spawn" | b"postlogd" | b"postdrop" | b"postqueue" | b"sendmail" | b"postfix-script"
+            | b"postfix-tls-script" | b"postmulti" | b"postmulti-script" | b"postmap" | b"postalias" | b"postconf"
+            | b"postlog" | b"postcat" | b"postlock" | b"postkick" | b"posttls-finger" | b"postfix" | b"postfix-wrapper"
+            | b"nqmgr_clean" | b"qmail-smtpd" => Self::Helper,
+            _ => Self::Unknown,
+        }
+    }
+
+    /// Whether it delivers and so has a row in postfixTransportTable.
+    pub(super) fn delivers(self) -> bool {
+        matches!(self, Self::Client | Self::Error | Self::Discard | Self::Pipe | Self::Local)
+    }
+}
+
+/// A tag as resolved once.
+#[derive(Clone, Copy, Debug)]
+enum Resolved {
+    Foreign,
+    /// A syslog daemon, which may admit that lines were dropped.
+    Syslog,
+    Ours(Sender),
+}
+
+/// Who wrote a line.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sender {
+    /// Position among the engine's instances.
+    instance: usize,
+    pub program: Program,
+    /// Slot in postfixMessageTable.
+    message: usize,
+    /// Slot in postfixSmtpdTable or postfixTransportTable.
+    pub service: usize,
+    /// Its clients are a content filter.
+    pub reinjects: bool,
+    /// Matches a filter by its label: whatever it sends goes into a content filter.
+    pub filter: bool,
+}
+
+/// One stream of lines: a file with all its rotations, or the journal.
+#[derive(Debug, Default)]
+pub struct Source {
+    /// The instance that has this file to itself.
+    pub owner: Option<usize>,
+    /// What was read.
+    pub counters: SourceCounters,
+    /// The last line of the chunk before, for `last message repeated`.
+    pub previous: Vec<u8>,
+    tags: FxHashMap<Box<[u8]>, Resolved>,
+}
+
+impl Source {
+    /// Forgets whose lines are whose: instances have changed.
+    pub fn forget_tags(&mut self) {
+        self.tags.clear();
+    }
+}
+
+/// Counts lines.
+#[derive(Debug)]
+pub struct Engine {
+    options: Options,
+    patterns: Option<Patterns>,
+    /// Those known now; sources refer to them by position.
+    pub instances: Vec<Instance>,
+    /// Host-wide.
+    pub template: Template,
+    /// When the lines now given were written, seconds since 1970.
+    pub now: i64,
+}
+
+impl Engine {
+    /// Without instances.
+    pub fn new(options: Options) -> Self {
+        let (instances, template) = Default::default();
+        Self { options, patterns: Patterns::new(), instances, template, now: 0 }
+    }
+
+    /// Adds an instance with what it has counted so far. Returns its position.
+    pub fn add(&mut self, settings: Settings, mut state: State) -> usize {
+        state.ids.set_limit(self.options.queue_ids);
+        self.instances.push(Instance { settings, state, throttled: Vec::new() });
+        self.instances.len() - 1
+    }
+
+    /// Counts all lines of a chunk; the last one may lack its newline.
+    pub fn chunk(&mut self, source: &mut Source, chunk: &[u8]) {
+        let mut rest = chunk;
+        let mut previous: &[u8] = &[];
+        while !rest.is_empty() {
+            let end = memchr(b'\n', rest).unwrap_or(rest.len());
+            let line = &rest[..end];
+            rest = rest.get(end + 1..).unwrap_or_default();
+            let before = std::mem::replace(&mut previous, line);
+            self.line(source, line, (!before.is_empty()).then_some(before));
+        }
+        if !previous.is_empty() && previous.len() <= 4_096 {
+            source.previous.clear();
+            source.previous.extend_from_slice(previous);
+        }
+    }
+
+    fn line(&mut self, source: &mut Source, raw: &[u8], previous: Option<&[u8]>) {
+        source.counters.lines += 1;
+        let line = Line::split(raw);
+        if !self.options.hosts.is_empty() && !self.options.hosts.iter().any(|host| *host == line.host) {
+            source.counters.foreign += 1;
+            return;
+        }
+        if let Some(patterns) = &self.patterns {
+            patterns.count(raw, &mut self.template);
+        }
+        match line.repeated() {
+            None => self.entry(source, &line),
+            Some((times, Some(text))) => {
+                let line = Line { text, ..line };
+                (0..times.min(REPETITIONS)).for_each(|_| self.entry(source, &line));
+            }
+            Some((times, None)) => {
+                let kept = std::mem::take(&mut source.previous);
+                let before = Line::split(previous.unwrap_or(&kept));
+                if before.repeated().is_none() {
+                    (0..times.min(REPETITIONS)).for_each(|_| self.entry(source, &before));
+                }
+                source.previous = kept;
+            }
+        }
+    }
+
+    fn entry(&mut self, source: &mut Source, line: &Line<'_>) {
+        let resolved = match source.tags.get(line.tag) {
+            Some(resolved) => *resolved,
+            None => self.resolve(source, line.tag),
+        };
+        let sender = match resolved {
+            Resolved::Ours(sender) => sender,
+            Resolved::Syslog => {
+                source.counters.foreign += 1;
+                source.counters.suppressed += suppressed(line.text);
+                return;
+            }
+            Resolved::Foreign => {
+                source.counters.foreign += 1;
+                return;
+            }
+        };
+        let now = self.now;
+        let Some(instance) = self.instances.get_mut(sender.instance) else { return };
+        let (severity, body) = text::severity(line.text);
+        let message = instance.state.messages.at(sender.message);
+        message.lines += 1;
+        message.last = now;
+        let counter = match severity {
+            Severity::Info => {
+                if !instance.info(&sender, line, now) {
+                    instance.state.messages.at(sender.message).unrecognised += 1;
+                    source.counters.unrecognised += 1;
+                }
+                return;
+            }
+            Severity::Warning => &mut message.warnings,
+            Severity::Error => &mut message.errors,
+            Severity::Fatal => &mut message.fatals,
+            Severity::Panic => &mut message.panics,
+        };
+        *counter += 1;
+        instance.complaint(&sender, severity, body, now);
+    }
+
+    fn resolve(&mut self, source: &mut Source, tag: &[u8]) -> Resolved {
+        let resolved = self.whose(source.owner, tag);
+        if source.tags.len() >= TAGS {
+            source.tags.clear();
+        }
+        source.tags.insert(tag.into(), resolved);
+        resolved
+    }
+
+    fn whose(&mut self, owner: Option<usize>, whole: &[u8]) -> Resolved {
+        let tag = Tag::new(whole);
+        if tag.name.is_empty() {
+            let syslog: [&[u8]; 5] = [b"rsyslogd", b"systemd-journald", b"journald", b"syslog-ng", b"syslogd"];
+            if syslog.iter().any(|name| tag.program.starts_with(name)) {
+                return Resolved::Syslog;
+            }
+        }
+        let program = Program::of(tag.program);
+        // What belongs to no service says so in its program: old postfix-script, postlog(1) without -t.
+        let bare = Tag { name: b"postfix", program: tag.program };
+        let tag = if tag.name.is_empty() && tag.program == b"postfix-script" { bare } else { tag };
+        if tag.name.is_empty() {
+            return Resolved::Foreign;
+        }
+        // The longest syslog_name wins: `postfix` is a prefix of `postfix/out`.
+        let by_name = self
+            .instances
+            .iter()
+            .enumerate()
+            .filter_map(|(n, i)| Some((i.settings.syslog_name.len(), n, tag.label(i.settings.syslog_name.as_bytes())?)));
+        let found = match owner {
+            // In a file of its own every line of Postfix is this instance's, whatever `-o syslog_name` says.
+            Some(owner) => {
+                let own = self.instances.get(owner).map(|i| i.settings.syslog_name.as_bytes()).unwrap_or_default();
+                match tag.label(own) {
+                    Some(label) => Some((owner, label)),
+                    None if program == Program::Unknown => None,
+                    None => Some((owner, tag.label(b"postfix").unwrap_or(tag.name))),
+                }
+            }
+            None => by_name.max_by_key(|(length, ..)| *length).map(|(_, n, label)| (n, label)),
+        };
+        let found = match found {
+            None if self.options.discover && program != Program::Unknown => self.discover(&tag),
+            found => found,
+        };
+        let Some((position, label)) = found else { return Resolved::Foreign };
+        let Some(instance) = self.instances.get_mut(position) else { return Resolved::Foreign };
+        let reinjects = instance.settings.reinject_labels.iter().any(|l| *l == label);
+        let filter = instance.settings.filters.iter().any(|f| f.is_label(label));
+        let name = text::name(tag.program);
+        let service = if label.is_empty() { name.clone() } else { format!("{}/{name}", text::name(label)) };
+        let service = match program {
+            Program::Smtpd => instance.state.smtpd.slot(&service),
+            _ if program.delivers() => instance.state.transports.slot(&service),
+            _ => 0,
+        };
+        let message = instance.state.messages.slot(&name);
+        Resolved::Ours(Sender { instance: position, program, message, service, reinjects, filter })
+    }
+
+    /// `count`: the first component of a tag of Postfix names an instance.
+    fn discover<'t>(&mut self, tag: &Tag<'t>) -> Option<(usize, &'t [u8])> {
+        let end = memchr(b'/', tag.name).unwrap_or(tag.name.len());
+        let syslog_name = text::name(&tag.name[..end]);
+        let index = self.instances.len() as u32 + 1;
+        if index > 256 {
+            return None;
+        }
+        let settings = Settings { name: syslog_name.clone(), index, syslog_name, ..Settings::default() };
+        let position = self.add(settings, State::default());
+        Some((position, tag.name.get(end + 1..).unwrap_or_default()))
+    }
+}
+
+/// How many lines a syslog daemon admits to have dropped: `imuxsock: 123 messages lost due to rate-limiting`, `imuxsock lost
+/// 123 messages from pid 4 due to rate-limiting`, `Suppressed 123 messages from postfix.service`.
+fn suppressed(text: &[u8]) -> u64 {
+    let lost = text::has(text, b"due to rate-limiting") && text::has(text, b"lost");
+    if !lost && !text::has(text, b"Suppressed ") {
+        return 0;
+    }
+    text.split(|&b| matches!(b, b' ' | b'\t'))
+        .zip(text.split(|&b| matches!(b, b' ' | b'\t')).skip(1))
+        .find_map(|(number, word)| word.starts_with(b"message").then(|| text::number(number))?)
+        .unwrap_or(0)
+}
+
+impl Instance {
+    /// Counts an informational message; `false` where it is not understood.
+    fn info(&mut self, sender: &Sender, line: &Line<'_>, now: i64) -> bool {
+        let text = line.text;
+        let (id, rest) = match text::queue_id(text) {
+            Some((id, rest)) => (Some(id), rest),
+            None => (None, text.strip_prefix(b"NOQUEUE: ").unwrap_or(text)),
+        };
+        // Any program that talks of a recipient and a status delivers: cleanup and verify do so too.
+        if let Some(id) = id
+            && rest.starts_with(b"to=")
+        {
+            return self.delivery(sender, id, rest);
+        }
+        let understood = match sender.program {
+            Program::Smtpd => self.smtpd(sender, id, rest, line.pid, now),
+            Program::Cleanup => self.cleanup(id, rest),
+            Program::Qmgr => self.qmgr(id, rest, now),
+            Program::Pickup => self.pickup(id, rest),
+            Program::Client => self.client(sender, rest),
+            Program::Bounce => self.bounce(id, rest),
+            Program::Postscreen => self.postscreen(rest),
+            Program::Dnsblog => self.dnsblog(rest),
+            Program::Master => self.master(rest),
+            Program::Postsuper => self.postsuper(id, rest),
+            Program::Helper => helper(rest),
+            Program::Error | Program::Discard | Program::Pipe | Program::Local | Program::Unknown => false,
+        };
+        understood || everyone(rest)
+    }
+}
+
+/// What any daemon says now and then.
+fn everyone(rest: &[u8]) -> bool {
+    let known: [&[u8]; 7] =
+        [b"statistics: ", b"cache ", b"table ", b"database ", b"name_mask: ", b"using backwards-compatible ", b"dict_"];
+    known.iter().any(|word| rest.starts_with(word))
+        || rest.ends_with(b" has changed -- restarting")
+        || rest.starts_with(b"rewrite stream ")
+}
+
+/// anvil, tlsproxy, postfix-script and the like: nothing is counted of them but their lines.
+fn helper(rest: &[u8]) -> bool {
+    let known: [&[u8]; 22] = [
+        b"CONNECT ",
+        b"DISCONNECT ",
+        b"starting the Postfix mail system",
+        b"stopping the Postfix mail system",
+        b"refreshing the Postfix mail system",
+        b"aborting the Postfix mail system",
+        b"the Postfix mail system is ",
+        b"waiting for the Postfix mail system to terminate",
+        b"stopping postlogd",
+        b"not owned by ",
+        b"Untrusted TLS connection ",
+        b"Trusted TLS connection ",
+        b"Verified TLS connection ",
+        b"Anonymous TLS connection ",
+        b"SSL_accept error ",
+        b"SSL_connect error ",
+        b"certificate verification failed ",
+        b"flush queued mail",
+        b"Postfix is ",
+        b"set-gid ",
+        b"open database ",
+        b"Using ",
+    ];
+    known.iter().any(|word| rest.starts_with(word))
+}
+
+impl<T: Default> Named<T> {
+    /// Counts in the row of `name`.
+    pub(super) fn named(&mut self, name: &str) -> &mut T {
+        let slot = self.slot(name);
+        self.at(slot)
+    }
+}

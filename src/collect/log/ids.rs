@@ -1,0 +1,303 @@
+//! The bounded memory of queue ids: where a message came from until the queue manager has it, then its size until its first
+//! activation ends.
+//!
+//! `QID: client=` and pickup's `QID: uid=` open an entry, and so does cleanup's `QID: message-id=` where nobody else did
+//! (bounces, forwarded mail, probes). The first `(queue active)` consumes it. After that the id stays until `removed`, or
+//! until a delivery was deferred and all recipients had their turn. An id that becomes active without an entry is a retry.
+
+use crate::postfix::log::QueueId;
+use rustc_hash::FxHashMap;
+use std::collections::VecDeque;
+
+/// How a message came into the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// From a client or a local user.
+    Received = 1,
+    /// Postfix made it: a bounce, a forwarded copy, a probe.
+    Internal = 2,
+    /// A content filter gave it back.
+    Reinjected = 3,
+    /// postsuper -r.
+    Requeued = 4,
+    /// Not seen coming: an activation after the first.
+    Retry = 5,
+}
+
+impl Origin {
+    fn from(byte: u8) -> Option<Self> {
+        [Self::Received, Self::Internal, Self::Reinjected, Self::Requeued, Self::Retry]
+            .into_iter()
+            .find(|o| *o as u8 == byte)
+    }
+
+    /// Whether deliveries in this activation are a message's first.
+    fn first(self) -> bool {
+        !matches!(self, Self::Requeued | Self::Retry)
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    origin: Origin,
+    active: bool,
+    deferred: bool,
+    /// The slot of the authenticated sender; 0 where there is none.
+    sender: u16,
+    /// Which entry of `order` is this one's.
+    turn: u32,
+    recipients: u32,
+    /// Recipients that had their turn in this activation.
+    seen: u32,
+    size: u64,
+}
+
+/// What a delivery line's message is known as.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Known {
+    /// Octets; 0 where it is not known.
+    pub size: u64,
+    /// In its first activation.
+    pub first: bool,
+    /// In a later one.
+    pub retried: bool,
+    /// This deferral is the first of a message in its first activation.
+    pub newly_deferred: bool,
+}
+
+/// The memory.
+#[derive(Clone, Debug)]
+pub struct Ids {
+    entries: FxHashMap<QueueId, Entry>,
+    /// Oldest first; may hold ids that are gone.
+    order: VecDeque<(QueueId, u32)>,
+    turn: u32,
+    limit: usize,
+    /// Ids forgotten because there were too many.
+    pub evicted: u64,
+}
+
+impl Default for Ids {
+    fn default() -> Self {
+        Self { entries: FxHashMap::default(), order: VecDeque::new(), turn: 0, limit: 262_144, evicted: 0 }
+    }
+}
+
+impl Ids {
+    /// Remembers `limit` ids at most.
+    pub fn set_limit(&mut self, limit: usize) {
+        self.limit = limit.max(1);
+        self.shrink();
+    }
+
+    /// A message begins. It replaces an older one of the same id: ids are used again.
+    pub fn open(&mut self, id: QueueId, origin: Origin, sender: u16) {
+        self.insert(id, Entry { origin, active: false, deferred: false, sender, turn: 0, recipients: 0, seen: 0, size: 0 });
+    }
+
+    /// cleanup sees a message; if nobody announced it, Postfix made it itself.
+    pub fn seen_by_cleanup(&mut self, id: QueueId) {
+        if !self.entries.contains_key(&id) {
+            self.open(id, Origin::Internal, 0);
+        }
+    }
+
+    /// The queue manager takes it up: says what it is if this is the first time, and the sender's slot.
+    pub fn activate(&mut self, id: QueueId, size: u64, recipients: u64) -> Option<(Origin, u16)> {
+        let recipients = u32::try_from(recipients).unwrap_or(u32::MAX);
+        match self.entries.get_mut(&id) {
+            Some(entry) if !entry.active => {
+                (entry.active, entry.size, entry.recipients) = (true, size, recipients);
+                Some((entry.origin, entry.sender))
+            }
+            // Once more: its first activation ended with a deferral, or the queue manager was restarted before that.
+            Some(entry) => {
+                let origin = if entry.deferred { Origin::Retry } else { entry.origin };
+                *entry = Entry { origin, deferred: false, seen: 0, size, recipients, ..*entry };
+                None
+            }
+            None => {
+                let (active, deferred, sender, turn, seen) = (true, false, 0, 0, 0);
+                let origin = Origin::Retry;
+                self.insert(id, Entry { origin, active, deferred, sender, turn, recipients, seen, size });
+                None
+            }
+        }
+    }
+
+    /// A recipient had its turn.
+    pub fn delivery(&mut self, id: QueueId, deferred: bool) -> Known {
+        let Some(entry) = self.entries.get_mut(&id) else { return Known::default() };
+        let first = entry.origin.first() && entry.active;
+        let known = Known {
+            size: entry.size,
+            first,
+            retried: entry.active && !first,
+            newly_deferred: first && deferred && !entry.deferred,
+        };
+        entry.seen = entry.seen.saturating_add(1);
+        entry.deferred |= deferred;
+        if entry.deferred && (entry.seen >= entry.recipients || entry.origin == Origin::Retry) {
+            self.entries.remove(&id);
+        }
+        known
+    }
+
+    /// The message is gone.
+    pub fn remove(&mut self, id: QueueId) {
+        self.entries.remove(&id);
+    }
+
+    fn insert(&mut self, id: QueueId, mut entry: Entry) {
+        self.turn = self.turn.wrapping_add(1);
+        entry.turn = self.turn;
+        self.entries.insert(id, entry);
+        self.order.push_back((id, entry.turn));
+        self.shrink();
+    }
+
+    fn current(&self, (id, turn): &(QueueId, u32)) -> bool {
+        self.entries.get(id).is_some_and(|entry| entry.turn == *turn)
+    }
+
+    fn shrink(&mut self) {
+        while self.entries.len() > self.limit {
+            let Some(oldest) = self.order.pop_front() else { break };
+            if self.current(&oldest) {
+                self.entries.remove(&oldest.0);
+                self.evicted += 1;
+            }
+        }
+        // Ids that left by themselves are still in the order; it is swept when they are the majority.
+        if self.order.len() > 2 * self.entries.len() + 1_024 {
+            let mut order = std::mem::take(&mut self.order);
+            order.retain(|one| self.current(one));
+            self.order = order;
+        }
+    }
+
+    /// How many are known.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Appends all of it in binary: 262,144 ids take some 12 MB and milliseconds.
+    pub fn save(&self, out: &mut Vec<u8>) {
+        out.extend(self.evicted.to_le_bytes());
+        out.extend((self.entries.len() as u32).to_le_bytes());
+        for one in self.order.iter().filter(|one| self.current(one)) {
+            let Some(entry) = self.entries.get(&one.0) else { continue };
+            let id = one.0.as_bytes();
+            let flags = u8::from(entry.active) | u8::from(entry.deferred) << 1;
+            out.extend([id.len() as u8, entry.origin as u8, flags]);
+            out.extend(entry.sender.to_le_bytes());
+            out.extend(entry.recipients.to_le_bytes());
+            out.extend(entry.seen.to_le_bytes());
+            out.extend(entry.size.to_le_bytes());
+            out.extend(id);
+        }
+    }
+
+    /// What [`save`](Self::save) wrote at the head of `bytes`, which is then behind it. `None` where it is something else.
+    pub fn load(bytes: &mut &[u8]) -> Option<Self> {
+        let mut ids = Self { limit: usize::MAX, evicted: u64::from_le_bytes(take(bytes)?), ..Self::default() };
+        for _ in 0..u32::from_le_bytes(take(bytes)?) {
+            let [length, origin, flags] = take(bytes)?;
+            let mut entry = Entry {
+                origin: Origin::from(origin)?,
+                active: flags & 1 != 0,
+                deferred: flags & 2 != 0,
+                sender: u16::from_le_bytes(take(bytes)?),
+                turn: 0,
+                recipients: u32::from_le_bytes(take(bytes)?),
+                seen: u32::from_le_bytes(take(bytes)?),
+                size: u64::from_le_bytes(take(bytes)?),
+            };
+            entry.turn = 0;
+            let (id, rest) = bytes.split_at_checked(usize::from(length))?;
+            *bytes = rest;
+            ids.insert(QueueId::new(id)?, entry);
+        }
+        Some(ids)
+    }
+}
+
+fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
+    let (head, rest) = bytes.split_first_chunk::<N>()?;
+    *bytes = rest;
+    Some(*head)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(n: usize) -> QueueId {
+        QueueId::new(format!("{n:010X}").as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn the_first_activation_is_counted_and_a_retry_is_not() {
+        let mut ids = Ids::default();
+        ids.open(id(1), Origin::Received, 3);
+        ids.seen_by_cleanup(id(1));
+        assert_eq!(ids.activate(id(1), 400, 2), Some((Origin::Received, 3)));
+        let first = ids.delivery(id(1), true);
+        assert!(first.newly_deferred && first.first && first.size == 400);
+        let second = ids.delivery(id(1), true);
+        assert!(second.first && !second.newly_deferred, "one message");
+        assert!(ids.is_empty(), "all recipients had their turn");
+        assert_eq!(ids.activate(id(1), 400, 2), None, "a retry");
+        let retry = ids.delivery(id(1), false);
+        assert!(retry.retried && !retry.first && retry.size == 400);
+        assert!(!ids.delivery(id(1), true).newly_deferred);
+        ids.seen_by_cleanup(id(2));
+        assert_eq!(ids.activate(id(2), 1, 1), Some((Origin::Internal, 0)));
+        ids.remove(id(2));
+        assert!(ids.is_empty());
+    }
+
+    #[test]
+    fn the_oldest_is_forgotten_and_counted() {
+        let mut ids = Ids::default();
+        ids.set_limit(100);
+        (0..100).for_each(|n| ids.open(id(n), Origin::Received, 0));
+        (10..100).for_each(|n| ids.remove(id(n)));
+        (200..290).for_each(|n| ids.open(id(n), Origin::Received, 0));
+        assert_eq!((ids.len(), ids.evicted), (100, 0));
+        ids.open(id(300), Origin::Received, 0);
+        assert_eq!((ids.len(), ids.evicted), (100, 1));
+        assert_eq!(ids.activate(id(0), 1, 1), None, "the oldest");
+        assert_eq!(ids.activate(id(2), 1, 1), Some((Origin::Received, 0)));
+        (0..1_000_000).for_each(|n| {
+            ids.open(id(n), Origin::Received, 0);
+            ids.remove(id(n));
+        });
+        assert!(ids.order.len() < 3_000, "{}", ids.order.len());
+    }
+
+    #[test]
+    fn it_survives_a_restart() {
+        let mut ids = Ids::default();
+        (0..1_000).for_each(|n| ids.open(id(n), Origin::Reinjected, n as u16));
+        ids.activate(id(7), 77, 5);
+        ids.delivery(id(7), true);
+        let mut bytes = Vec::new();
+        ids.save(&mut bytes);
+        let mut rest = &bytes[..];
+        let mut again = Ids::load(&mut rest).unwrap();
+        assert!(rest.is_empty());
+        assert_eq!(again.len(), 1_000);
+        assert_eq!(again.activate(id(9), 1, 1), Some((Origin::Reinjected, 9)));
+        let known = again.delivery(id(7), true);
+        assert_eq!((known.size, known.newly_deferred), (77, false));
+        for cut in 0..bytes.len().min(200) {
+            let _ = Ids::load(&mut &bytes[..cut]);
+        }
+    }
+}

@@ -1,0 +1,417 @@
+//! Logs: every line understood, each counted once.
+//!
+//! [`engine`] turns lines into counters and knows no I/O; [`follow`] and [`journal`] bring the lines; this file is the
+//! collector around them. Log files are read host-wide, once each, however many instances name them. Counters, positions,
+//! queue ids and registries are saved together in one file, so that the log itself is the journal: after a start nothing is
+//! shown until the log has been read to the end seen then, and no counter ever goes back.
+//!
+//! Where a log that was never read before is begun is configured (`log.from`): at its end by default, so that an old log
+//! does not look like today's mail.
+
+pub mod counters;
+pub mod engine;
+mod flow;
+mod follow;
+mod ids;
+mod journal;
+mod operation;
+mod places;
+mod publish;
+mod reject;
+mod saved;
+mod senders;
+mod server;
+mod stream;
+mod tables;
+mod tail;
+mod template;
+
+pub use tables::TABLES;
+
+use self::{
+    counters::Totals,
+    engine::{Engine, Options},
+    follow::Patience,
+    places::Places,
+    saved::{Everything, FILE, VERSION},
+    stream::{Origin, Stream},
+    tables::{LOG_FILES, LogFileRow, TEMPLATE, TOTAL_MAIL, TotalRow},
+};
+use super::{
+    Collector, Context, Next,
+    health::{Condition, Severity, Source, SourceKind, Status, Subject},
+    registry::Registry,
+};
+use crate::{config::LogStart, postfix::instance::Instance};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+/// How often the logs are looked at.
+const TICK: Duration = Duration::from_millis(250);
+/// Saved at least so often while anything changes.
+const SAVE: Duration = Duration::from_secs(10);
+/// Health hears of success so often.
+const REPORT: Duration = Duration::from_secs(2);
+/// Without news published so often: sessions end without a line, hours pass.
+const REPUBLISH: Duration = Duration::from_secs(5);
+/// So much is read of one stream before the others have their turn and a stop is noticed.
+const SLICE: usize = 8 << 20;
+
+/// Seconds since 1970.
+pub(crate) fn now() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64)
+}
+
+/// The instances as last found.
+type InstanceList = Arc<Vec<Arc<Instance>>>;
+
+/// The collector.
+pub struct LogCollector {
+    context: Context,
+    engine: Engine,
+    streams: Vec<Stream>,
+    list: Option<InstanceList>,
+    /// By position in the engine.
+    members: Vec<Member>,
+    /// What is saved of instances and streams that are not there now.
+    absent: Everything,
+    files: Registry,
+    totals: Totals,
+    totals_since: i64,
+    dirty: bool,
+    changed: bool,
+    saved_at: Instant,
+    save_error: Option<String>,
+    published_at: Option<Instant>,
+    published_in: Duration,
+    reported_at: Option<Instant>,
+    places_at: Instant,
+    patience: Patience,
+    begun: Instant,
+}
+
+/// An instance as the collector sees it.
+struct Member {
+    source: Source,
+    /// Counts in postfixTotals.
+    totals: bool,
+    /// Its log is not read.
+    disabled: bool,
+    /// Where its log is could not be told.
+    nowhere: Option<String>,
+    /// Its rows are shown.
+    known: bool,
+}
+
+impl LogCollector {
+    /// Takes the saved state over.
+    pub fn new(context: Context) -> Self {
+        Self::with_patience(context, Patience::default())
+    }
+
+    fn with_patience(context: Context, patience: Patience) -> Self {
+        let absent = match context.state.load_bytes(FILE, VERSION) {
+            Ok(Some(bytes)) => Everything::decode(&bytes).unwrap_or_else(|| {
+                tracing::error!("the saved log state cannot be understood; counting starts anew");
+                Everything::default()
+            }),
+            Ok(None) => Everything::default(),
+            Err(e) => {
+                tracing::error!("{e}");
+                Everything::default()
+            }
+        };
+        let config = &context.config.log;
+        let options = Options {
+            hosts: config.hosts.iter().map(|host| host.clone().into_bytes()).collect(),
+            queue_ids: config.queue_ids,
+            discover: false,
+        };
+        let mut engine = Engine::new(options);
+        engine.template = absent.template;
+        let now = Instant::now();
+        Self {
+            engine,
+            streams: Vec::new(),
+            list: None,
+            members: Vec::new(),
+            files: absent.files.clone().unwrap_or_else(|| Registry::new(1)),
+            totals: absent.totals,
+            totals_since: if absent.totals_since > 0 { absent.totals_since } else { self::now() },
+            absent,
+            dirty: false,
+            changed: true,
+            saved_at: now,
+            save_error: None,
+            published_at: None,
+            published_in: Duration::ZERO,
+            reported_at: None,
+            places_at: now,
+            patience,
+            begun: now,
+            context,
+        }
+    }
+
+    /// Takes over who there is and where they log.
+    fn arrange(&mut self, list: InstanceList) {
+        let places = Places::of(&list);
+        self.park();
+        let mut wanted: Vec<(Origin, Vec<usize>, bool)> = places.streams;
+        for (position, instance) in list.iter().enumerate() {
+            let mut state = self.absent.instances.remove(&instance.name).unwrap_or_default();
+            if state.since == 0 {
+                state.since = now();
+                self.dirty = true;
+            }
+            let settings = places::settings(instance, &self.context.config.log);
+            self.engine.add(settings, state);
+            let disabled = places.disabled.contains(&position);
+            let source = self.context.health.source(instance.index, &instance.name, SourceKind::Log, REPORT);
+            if disabled {
+                source.disabled();
+            }
+            let nowhere = places.nowhere.get(&position).cloned();
+            let totals = instance.settings.totals;
+            self.members.push(Member { source, totals, disabled, nowhere, known: false });
+        }
+        let mut old = std::mem::take(&mut self.streams);
+        for (origin, users, own) in wanted.drain(..) {
+            let mut stream = match old.iter().position(|s| s.origin == origin) {
+                Some(at) => old.swap_remove(at),
+                None => {
+                    let name = origin.name();
+                    let saved = self.absent.streams.remove(&name);
+                    let from_start = self.context.config.log.from == LogStart::Start;
+                    let Some(index) = self.files.index(&name) else { continue };
+                    tracing::info!(log = name, from = if saved.is_some() { "where it was left" } else if from_start { "start" } else { "end" }, "following");
+                    Stream::new(origin, index, saved, from_start, self.patience)
+                }
+            };
+            stream.source.owner = users.first().copied().filter(|_| own && users.len() == 1);
+            stream.source.forget_tags();
+            stream.users = users;
+            self.streams.push(stream);
+        }
+        for stream in old {
+            if let Some(saved) = stream.save() {
+                self.absent.streams.insert(stream.origin.name(), saved);
+            }
+        }
+        for warning in places.warnings {
+            tracing::warn!("{warning}");
+        }
+        self.list = Some(list);
+        self.changed = true;
+        self.reported_at = None;
+    }
+
+    /// Puts the states of all instances back to those that are not there.
+    fn park(&mut self) {
+        self.add_totals();
+        for instance in self.engine.instances.drain(..) {
+            self.absent.instances.insert(instance.settings.name, instance.state);
+        }
+        self.members.clear();
+    }
+
+    /// postfixTotals are accumulators of their own: what an instance counted stays when it goes.
+    fn add_totals(&mut self) {
+        for (instance, member) in self.engine.instances.iter_mut().zip(&self.members) {
+            let counted = Totals::of(&instance.state);
+            if member.totals {
+                self.totals.add(&instance.state.totals_seen, &counted);
+            }
+            instance.state.totals_seen = counted;
+        }
+    }
+
+    /// Reads all streams for a while. Returns whether there is more.
+    fn read(&mut self) -> bool {
+        let mut more = false;
+        for stream in &mut self.streams {
+            let before = stream.source.counters;
+            let status = stream.status();
+            let progress = stream.read(&mut self.engine, SLICE);
+            if progress.gaps > 0 {
+                for user in &stream.users {
+                    if let Some(instance) = self.engine.instances.get_mut(*user) {
+                        instance.state.discontinuities += progress.gaps;
+                        instance.state.since = now();
+                    }
+                }
+                self.totals_since = now();
+            }
+            let new = before != stream.source.counters;
+            self.dirty |= new || progress.bytes > 0;
+            self.changed |= new || status != stream.status();
+            more |= progress.bytes >= SLICE || (progress.bytes > 0 && !stream.caught_up);
+        }
+        let live = self.streams.iter().all(|s| s.caught_up);
+        for instance in &mut self.engine.instances {
+            for program in instance.throttled.drain(..).filter(|_| live) {
+                self.context.throttled.note(instance.settings.index, &program);
+            }
+        }
+        more
+    }
+
+    /// Tells health, and decides whose rows are shown.
+    fn report(&mut self) {
+        let due = self.reported_at.is_none_or(|at| at.elapsed() >= REPORT);
+        for (position, member) in self.members.iter_mut().enumerate().filter(|(_, m)| !m.disabled) {
+            let streams = || self.streams.iter().filter(|s| s.users.contains(&position));
+            let error = streams().find_map(|s| s.error.as_ref()).or(member.nowhere.as_ref());
+            let through = streams().all(|s| s.caught_up);
+            let known = match error {
+                Some(_) if !due => member.known,
+                Some(error) => !member.source.failure(error) && through,
+                None if through => {
+                    if due || !member.known {
+                        let method = streams().next().map_or("file", |s| s.method());
+                        member.source.success(method, self.begun.elapsed());
+                    }
+                    true
+                }
+                None => false,
+            };
+            self.changed |= known != member.known;
+            member.known = known;
+        }
+        if due {
+            self.reported_at = Some(Instant::now());
+            let condition = |text| Condition { severity: Severity::Warning, subject: Subject::Log, text };
+            let conditions = self.save_error.iter().map(|e| condition(format!("log state not saved: {e}"))).collect();
+            self.context.health.conditions("log", conditions);
+        }
+    }
+
+    /// At most so often that it costs little; at once when little has to be made.
+    fn publish(&mut self) {
+        let since = self.published_at.map(|at| at.elapsed());
+        let due = since.is_none_or(|since| since >= REPUBLISH);
+        let may = since.is_none_or(|since| since >= self.published_in * 20);
+        if !(due || self.changed && may) {
+            return;
+        }
+        let begun = Instant::now();
+        self.add_totals();
+        let sessions: Vec<_> = self.engine.instances.iter_mut().map(publish::sessions).collect();
+        let known = |position: usize| self.members.get(position).is_some_and(|m| m.known);
+        let senders = self.context.config.log.senders as usize;
+        let mut fragments = publish::fragments(&self.engine, known, &sessions, senders);
+        let whole = !self.members.is_empty() && self.members.iter().all(|m| m.known || !m.totals);
+        let open = || {
+            let counts = self.members.iter().zip(&sessions).filter(|(m, _)| m.totals);
+            counts.map(|(_, by_slot)| by_slot.as_ref().map(|s| s.values().sum::<u64>())).sum::<Option<u64>>()
+        };
+        let totals = TotalRow {
+            totals: whole.then_some(self.totals),
+            since: self.totals_since,
+            sessions: if whole { open() } else { None },
+        };
+        fragments.push(TOTAL_MAIL.fragment(&[totals]));
+        let readable = |s: &Stream| matches!(s.status(), Status::Ok | Status::Stale);
+        let all = !self.streams.is_empty() && self.streams.iter().all(readable);
+        fragments.push(TEMPLATE.fragment(if all { std::slice::from_ref(&self.engine.template) } else { &[] }));
+        let files: Vec<LogFileRow> = self
+            .streams
+            .iter()
+            .map(|s| LogFileRow {
+                index: s.index,
+                name: s.origin.name().into_bytes(),
+                status: s.status() as i32,
+                error: s.error.clone().or_else(|| self.save_error.clone()).unwrap_or_default(),
+                counters: s.source.counters,
+                behind: s.behind(),
+                last_line: s.last_line,
+            })
+            .collect();
+        fragments.push(LOG_FILES.fragment(&files));
+        self.context.publisher.publish(fragments.into_iter().map(|f| f.valid_for(Duration::from_secs(180))));
+        self.changed = false;
+        self.published_at = Some(begun);
+        self.published_in = begun.elapsed();
+    }
+
+    fn save(&mut self) {
+        self.add_totals();
+        // Those that are there are lent to the saved form for a moment.
+        let mut lent = Vec::new();
+        for instance in &mut self.engine.instances {
+            let state = std::mem::take(&mut instance.state);
+            lent.push(instance.settings.name.clone());
+            self.absent.instances.insert(instance.settings.name.clone(), state);
+        }
+        let mut streams: Vec<String> = Vec::new();
+        for stream in &self.streams {
+            if let Some(saved) = stream.save() {
+                streams.push(stream.origin.name());
+                self.absent.streams.insert(stream.origin.name(), saved);
+            }
+        }
+        self.absent.template = self.engine.template;
+        self.absent.totals = self.totals;
+        self.absent.totals_since = self.totals_since;
+        self.absent.files = Some(self.files.clone());
+        let encoded = self.absent.encode().map_err(|e| e.to_string());
+        for (name, instance) in lent.iter().zip(&mut self.engine.instances) {
+            instance.state = self.absent.instances.remove(name).unwrap_or_default();
+        }
+        streams.iter().for_each(|name| drop(self.absent.streams.remove(name)));
+        let result = encoded.and_then(|bytes| self.context.state.save_bytes(FILE, VERSION, &bytes).map_err(|e| e.to_string()));
+        self.saved_at = Instant::now();
+        match result {
+            Ok(()) => {
+                self.dirty = false;
+                if self.save_error.take().is_some() {
+                    tracing::info!("the log state is saved again");
+                }
+            }
+            Err(e) => {
+                if self.save_error.as_ref() != Some(&e) {
+                    tracing::error!("log state not saved: {e}");
+                }
+                self.save_error = Some(e);
+            }
+        }
+    }
+}
+
+impl Collector for LogCollector {
+    fn name(&self) -> &'static str {
+        "log"
+    }
+
+    fn refresh(&mut self) -> Next {
+        self.begun = Instant::now();
+        let list = self.context.instances.current();
+        // A log that was nowhere may have appeared.
+        let search = self.places_at.elapsed() >= SAVE && self.members.iter().any(|m| m.nowhere.is_some());
+        if search {
+            self.places_at = Instant::now();
+        }
+        if search || self.list.as_ref().is_none_or(|old| !Arc::ptr_eq(old, &list)) {
+            self.arrange(list);
+        }
+        if self.members.is_empty() {
+            return Next::After(TICK);
+        }
+        let more = self.read();
+        self.report();
+        self.publish();
+        if self.dirty && self.saved_at.elapsed() >= SAVE {
+            self.save();
+        }
+        if more { Next::Again } else { Next::After(TICK) }
+    }
+
+    fn finish(&mut self) {
+        if self.list.is_some() {
+            self.save();
+        }
+    }
+}
+

@@ -1,0 +1,132 @@
+//! Where each instance logs.
+
+use super::{engine::Settings, flow::Filter, stream::Origin};
+use crate::{
+    config::{self, LogSource},
+    postfix::instance::Instance,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// Where syslog daemons put the mail facility: Debian, Red Hat, SUSE.
+const USUAL: [&str; 3] = ["/var/log/mail.log", "/var/log/maillog", "/var/log/mail"];
+/// Where there is a journal.
+const JOURNALS: [&str; 2] = ["/run/log/journal", "/var/log/journal"];
+
+/// Which streams there are, and whose.
+#[derive(Debug, Default)]
+pub struct Places {
+    /// Stream, positions of its instances, whether it is meant for one instance alone.
+    pub streams: Vec<(Origin, Vec<usize>, bool)>,
+    /// Positions of instances whose log is not to be read.
+    pub disabled: BTreeSet<usize>,
+    /// Positions of instances whose log cannot be found, and what to do.
+    pub nowhere: BTreeMap<usize, String>,
+    /// What an administrator should know.
+    pub warnings: Vec<String>,
+}
+
+impl Places {
+    /// Of these instances.
+    pub fn of(list: &[Arc<Instance>]) -> Self {
+        let mut places = Self::default();
+        for (position, instance) in list.iter().enumerate() {
+            match &instance.settings.log {
+                LogSource::None => drop(places.disabled.insert(position)),
+                LogSource::Journal => places.add(Origin::Journal, position, false),
+                LogSource::Files(files) => {
+                    files.iter().for_each(|file| places.add(Origin::File(file.clone()), position, true));
+                }
+                LogSource::Auto => places.automatic(position, instance),
+            }
+            places.warnings.extend(warning(instance));
+        }
+        places
+    }
+
+    fn automatic(&mut self, position: usize, instance: &Instance) {
+        match instance.parameter("maillog_file") {
+            Some(file) if file.starts_with("/dev/") => {
+                let text = format!(
+                    "{}: maillog_file = {file} leaves no file to read; log to a file, or give `log: {{ files: [/path] }}` in \
+                     the configuration",
+                    instance.name
+                );
+                self.nowhere.insert(position, text);
+            }
+            Some(file) => self.add(Origin::File(file.into()), position, true),
+            None => match USUAL.iter().find(|file| Path::new(file).exists()) {
+                Some(file) => self.add(Origin::File(file.into()), position, false),
+                None if JOURNALS.iter().any(|journal| Path::new(journal).exists()) => {
+                    self.add(Origin::Journal, position, false);
+                }
+                None => {
+                    let text = format!(
+                        "{}: no log found: maillog_file is empty, there is no {} and no systemd journal; install rsyslog, or \
+                         `postconf maillog_file=/var/log/postfix.log`, or give `log: {{ files: [/path] }}` in the configuration",
+                        instance.name,
+                        USUAL.join(", ")
+                    );
+                    self.nowhere.insert(position, text);
+                }
+            },
+        }
+    }
+
+    /// One file is one stream, whatever it is called: by canonical path, then by device and inode.
+    fn add(&mut self, origin: Origin, position: usize, own: bool) {
+        let same = |a: &Origin, b: &Origin| match (a, b) {
+            (Origin::File(a), Origin::File(b)) => a == b || identity(a).is_some_and(|id| identity(b) == Some(id)),
+            (a, b) => a == b,
+        };
+        match self.streams.iter_mut().find(|(known, ..)| same(known, &origin)) {
+            Some((_, users, both)) => {
+                if !users.contains(&position) {
+                    users.push(position);
+                }
+                *both &= own;
+            }
+            None => self.streams.push((origin, vec![position], own)),
+        }
+    }
+}
+
+fn identity(path: &PathBuf) -> Option<(u64, u64)> {
+    let meta = fs::metadata(path).ok()?;
+    Some((meta.dev(), meta.ino()))
+}
+
+/// A log that will become unreadable, before it does: postlogd creates maillog_file as 0600 root, and rotation creates it
+/// anew.
+pub fn warning(instance: &Instance) -> Option<String> {
+    let file = instance.parameter("maillog_file").filter(|file| !file.starts_with("/dev/"))?;
+    if instance.settings.log != LogSource::Auto || instance.parameter("maillog_file_permissions").is_some_and(|p| p != "0600") {
+        return None;
+    }
+    let meta = fs::metadata(file).ok()?;
+    let readable = rustix::process::getuid().is_root() || meta.uid() == rustix::process::getuid().as_raw();
+    (!readable).then(|| {
+        format!(
+            "{}: {file} will be created anew as 0600 root when it is rotated, and then cannot be read any more; \
+             `postconf maillog_file_permissions=0640` (Postfix 3.9), or log through syslog",
+            instance.name
+        )
+    })
+}
+
+/// What the engine must know of an instance.
+pub fn settings(instance: &Instance, config: &config::Log) -> Settings {
+    let filters = instance.parameter("content_filter").into_iter().chain(config.filters.iter().map(String::as_str));
+    Settings {
+        name: instance.name.clone(),
+        index: instance.index,
+        syslog_name: instance.syslog_name.clone(),
+        filters: filters.filter_map(Filter::new).collect(),
+        reinject_labels: config.reinject_labels.iter().map(|label| label.clone().into_bytes()).collect(),
+    }
+}

@@ -1,0 +1,78 @@
+//! What outlives the agent: positions, counters, queue ids and index registries, in one file that is replaced as a whole, so
+//! that no line is counted twice or left out whenever it ends.
+//!
+//! Layout: length of the JSON part (u32, little endian), JSON, then the ids of each instance in binary, in the order of the
+//! instances' names in the JSON.
+
+use super::{
+    counters::{State, Totals},
+    engine::SourceCounters,
+    follow,
+    ids::Ids,
+    template::Template,
+};
+use crate::collect::registry::Registry;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The file's name in the state directory.
+pub const FILE: &str = "log";
+/// Changes when an older agent's state cannot be understood any more.
+pub const VERSION: u32 = 1;
+
+/// One stream, by its name.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SavedStream {
+    /// A file's position.
+    pub file: Option<follow::Saved>,
+    /// The journal's.
+    pub cursor: Option<String>,
+    /// What was read.
+    pub counters: SourceCounters,
+    /// For `last message repeated`.
+    pub previous: Vec<u8>,
+    /// Seconds since 1970.
+    pub last_line: i64,
+}
+
+/// Everything.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Everything {
+    /// Host-wide patterns.
+    pub template: Template,
+    /// postfixTotals.
+    pub totals: Totals,
+    /// Since when they are whole, seconds since 1970.
+    pub totals_since: i64,
+    /// By instance name.
+    pub instances: BTreeMap<String, State>,
+    /// By path, or `journal`.
+    pub streams: BTreeMap<String, SavedStream>,
+    /// postfixLogFileIndex.
+    pub files: Option<Registry>,
+}
+
+impl Everything {
+    /// In one piece.
+    pub fn encode(&self) -> Result<Vec<u8>, serde_json::Error> {
+        let json = serde_json::to_vec(self)?;
+        let mut bytes = Vec::with_capacity(json.len() + 4_096);
+        bytes.extend((json.len() as u32).to_le_bytes());
+        bytes.extend(json);
+        self.instances.values().for_each(|state| state.ids.save(&mut bytes));
+        Ok(bytes)
+    }
+
+    /// What [`encode`](Self::encode) made; `None` where it is not understood.
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let (length, rest) = bytes.split_first_chunk::<4>()?;
+        let (json, mut ids) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+        let mut everything: Self = serde_json::from_slice(json).ok()?;
+        for state in everything.instances.values_mut() {
+            state.ids = Ids::load(&mut ids)?;
+        }
+        ids.is_empty().then_some(everything)
+    }
+}

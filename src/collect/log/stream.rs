@@ -1,0 +1,261 @@
+//! One stream of lines and everything that belongs to it.
+
+use super::{
+    engine::{Engine, Source},
+    follow::{Follower, Patience, Progress},
+    journal::Journal,
+    saved::SavedStream,
+};
+use crate::{
+    collect::health::Status,
+    postfix::log::{Line, stamp},
+};
+use std::{
+    fs, io,
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+/// Where a stream comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A file and its rotations.
+    File(PathBuf),
+    /// The systemd journal.
+    Journal,
+}
+
+impl Origin {
+    /// postfixLogFileName, and the key of the saved state.
+    pub fn name(&self) -> String {
+        match self {
+            Self::File(path) => path.display().to_string(),
+            Self::Journal => "journal".into(),
+        }
+    }
+}
+
+enum Reader {
+    Closed,
+    File(Box<Follower>),
+    Journal(Box<Journal>),
+}
+
+/// A stream.
+pub struct Stream {
+    /// What it is.
+    pub origin: Origin,
+    /// postfixLogFileIndex.
+    pub index: u32,
+    /// How the engine knows it.
+    pub source: Source,
+    /// Positions of the instances that log here.
+    pub users: Vec<usize>,
+    /// Everything that was there at the start has been counted.
+    pub caught_up: bool,
+    /// Why it cannot be read.
+    pub error: Option<String>,
+    /// When it was last read without an error.
+    pub success: Instant,
+    /// Seconds since 1970; 0: never.
+    pub last_line: i64,
+    /// The same lines come from another stream.
+    pub twin: bool,
+    reader: Reader,
+    saved: Option<SavedStream>,
+    from_start: bool,
+    patience: Patience,
+}
+
+impl Stream {
+    /// Not opened yet.
+    pub fn new(origin: Origin, index: u32, saved: Option<SavedStream>, from_start: bool, patience: Patience) -> Self {
+        let mut source = Source::default();
+        let mut last_line = 0;
+        if let Some(saved) = &saved {
+            source.counters = saved.counters;
+            source.previous = saved.previous.clone();
+            last_line = saved.last_line;
+        }
+        Self {
+            origin,
+            index,
+            source,
+            users: Vec::new(),
+            caught_up: false,
+            error: None,
+            success: Instant::now(),
+            last_line,
+            twin: false,
+            reader: Reader::Closed,
+            saved,
+            from_start,
+            patience,
+        }
+    }
+
+    /// Reads on and counts. Returns whether there is more to be read at once.
+    pub fn read(&mut self, engine: &mut Engine, budget: usize) -> Progress {
+        match self.advance(engine, budget) {
+            Ok(progress) => {
+                self.error = None;
+                self.success = Instant::now();
+                self.caught_up |= progress.at_end;
+                progress
+            }
+            Err(e) => {
+                self.error = Some(self.remedy(&e));
+                Progress::default()
+            }
+        }
+    }
+
+    fn advance(&mut self, engine: &mut Engine, budget: usize) -> io::Result<Progress> {
+        if let Reader::Closed = self.reader {
+            self.reader = match &self.origin {
+                Origin::File(path) => {
+                    let saved = self.saved.as_ref().and_then(|s| s.file.clone());
+                    Reader::File(Box::new(Follower::new(path, saved, self.from_start, self.patience)?))
+                }
+                Origin::Journal => {
+                    let cursor = self.saved.as_ref().and_then(|s| s.cursor.clone());
+                    Reader::Journal(Box::new(Journal::start(cursor, self.from_start)?))
+                }
+            };
+        }
+        let live = self.caught_up;
+        let (source, last_line) = (&mut self.source, &mut self.last_line);
+        let now = super::now();
+        let progress = match &mut self.reader {
+            Reader::Closed => Progress::default(),
+            Reader::File(follower) => {
+                let anchor = (!live).then(|| Anchor::of(follower)).flatten();
+                follower.read(budget, &mut |chunk| {
+                    count(engine, source, chunk, now, anchor.as_ref());
+                    *last_line = engine.now;
+                })?
+            }
+            Reader::Journal(journal) => journal.read(budget, &mut |chunk, written| {
+                engine.now = if live { now } else { written.min(now) };
+                engine.chunk(source, chunk);
+                *last_line = engine.now;
+            })?,
+        };
+        self.source.counters.rotations += progress.rotations;
+        self.source.counters.gaps += progress.gaps;
+        Ok(progress)
+    }
+
+    /// What must be saved.
+    pub fn save(&self) -> Option<SavedStream> {
+        let (file, cursor) = match &self.reader {
+            Reader::Closed => return self.saved.clone(),
+            Reader::File(follower) => (Some(follower.save()), None),
+            Reader::Journal(journal) => (None, journal.cursor().map(str::to_owned)),
+        };
+        let Source { counters, previous, .. } = &self.source;
+        Some(SavedStream { file, cursor, counters: *counters, previous: previous.clone(), last_line: self.last_line })
+    }
+
+    /// Bytes not yet counted.
+    pub fn behind(&self) -> u64 {
+        match &self.reader {
+            Reader::File(follower) => follower.behind(),
+            _ => 0,
+        }
+    }
+
+    /// postfixLogFileStatus.
+    pub fn status(&self) -> Status {
+        match &self.error {
+            None if self.caught_up => Status::Ok,
+            None => Status::Starting,
+            Some(_) if self.caught_up && self.success.elapsed() < Duration::from_secs(180) => Status::Stale,
+            Some(_) => Status::Failing,
+        }
+    }
+
+    /// postfixSourceMethod.
+    pub fn method(&self) -> &'static str {
+        match self.origin {
+            Origin::File(_) => "file",
+            Origin::Journal => "journal",
+        }
+    }
+
+    fn remedy(&self, error: &io::Error) -> String {
+        match &self.origin {
+            Origin::Journal => error.to_string(),
+            Origin::File(path) => match error.kind() {
+                io::ErrorKind::PermissionDenied => not_permitted(path),
+                io::ErrorKind::NotFound => format!(
+                    "{}: no such file; if Postfix logs elsewhere give `log: {{ files: [/path] }}` in the configuration",
+                    path.display()
+                ),
+                _ => format!("{}: {error}", path.display()),
+            },
+        }
+    }
+}
+
+/// What would let us read `path`.
+fn not_permitted(path: &Path) -> String {
+    let name = path.display();
+    match fs::metadata(path) {
+        Ok(meta) if meta.permissions().mode() & 0o040 != 0 => format!(
+            "{name}: permission denied; add the agent's user to the group with gid {} (Debian: adm) and restart the agent",
+            meta.gid()
+        ),
+        Ok(_) => format!(
+            "{name}: permission denied; `chgrp adm {name} && chmod 0640 {name}`, and `postconf maillog_file_permissions=0640` \
+             (Postfix 3.9) or the create line of logrotate so that it stays so"
+        ),
+        Err(_) => format!("{name}: permission denied; let the agent's user search the directories above it"),
+    }
+}
+
+/// The end of a file: the timestamp of its last line is as old as its mtime.
+struct Anchor {
+    civil: i64,
+    wall: i64,
+}
+
+impl Anchor {
+    fn of(follower: &Follower) -> Option<Self> {
+        let tail = follower.current()?;
+        let ending = tail.ending();
+        let whole = ending.trim_ascii_end();
+        let start = memchr::memrchr(b'\n', whole).map_or(0, |newline| newline + 1);
+        let civil = stamp::civil(Line::split(&whole[start..]).stamp)?;
+        Some(Self { civil, wall: tail.modified().0 })
+    }
+}
+
+/// Counts a chunk. Of old lines the time is told by their timestamps, in steps of ten minutes: a catch-up must not make a
+/// program that fell silent yesterday look busy.
+fn count(engine: &mut Engine, source: &mut Source, chunk: &[u8], now: i64, anchor: Option<&Anchor>) {
+    let Some(anchor) = anchor else {
+        engine.now = now;
+        return engine.chunk(source, chunk);
+    };
+    let (mut start, mut position, mut last) = (0, 0, &[][..]);
+    while position < chunk.len() {
+        let line = &chunk[position..];
+        let end = memchr::memchr(b'\n', line).map_or(chunk.len(), |newline| position + newline + 1);
+        let stamp = Line::split(&chunk[position..end]).stamp;
+        let key = stamp.get(..if stamp.len() > 15 { 15 } else { 11 }).unwrap_or_default();
+        if key != last {
+            if start < position {
+                engine.chunk(source, &chunk[start..position]);
+                start = position;
+            }
+            last = key;
+            if let Some(civil) = stamp::civil(stamp) {
+                engine.now = (anchor.wall - stamp::difference(civil, anchor.civil)).min(now);
+            }
+        }
+        position = end;
+    }
+    engine.chunk(source, &chunk[start..]);
+}

@@ -1,0 +1,298 @@
+//! One file, by its inode, from where it was left to its end.
+//!
+//! A file is known again by device, inode and the checksum of its first KiB: inodes are used again, copies and compressed
+//! files have another one. The checksum is looked at after each read and before what was read is believed, so that a file
+//! that was truncated and written anew in the meantime is noticed. A line counts when it has its newline; the position
+//! never stands inside one.
+
+use crate::postfix::log::line::LONGEST;
+use flate2::read::MultiGzDecoder;
+use memchr::{memchr, memrchr};
+use serde::{Deserialize, Serialize};
+use std::{
+    fs::{File, Metadata},
+    io::{self, Read},
+    os::unix::fs::{FileExt, MetadataExt},
+    path::{Path, PathBuf},
+};
+
+/// So much is read at once.
+pub const CHUNK: usize = 256 * 1_024;
+/// So much of a file's head tells it from others.
+const HEAD: usize = 1_024;
+
+/// Checksum of the first bytes; 1,024 or as many as there were.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fingerprint {
+    length: u16,
+    sum: u32,
+}
+
+impl Fingerprint {
+    fn of(head: &[u8]) -> Self {
+        let head = &head[..head.len().min(HEAD)];
+        Self { length: head.len() as u16, sum: crc32fast::hash(head) }
+    }
+
+    /// Whether a file that begins with `head` may be the one this was taken of: files only grow.
+    fn fits(&self, head: &[u8]) -> bool {
+        head.get(..usize::from(self.length)).is_some_and(|begin| crc32fast::hash(begin) == self.sum)
+    }
+
+    /// Too little was there to know the file by.
+    fn is_weak(&self) -> bool {
+        self.length == 0
+    }
+}
+
+/// A file as it is known again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    dev: u64,
+    ino: u64,
+    /// Its head.
+    pub print: Fingerprint,
+}
+
+impl Identity {
+    /// Whether this is the same inode.
+    pub fn is_inode(&self, meta: &Metadata) -> bool {
+        (meta.dev(), meta.ino()) == (self.dev, self.ino)
+    }
+
+    /// Whether the file with this inode and head is the one, or a copy of it.
+    pub fn is(&self, meta: &Metadata, head: &[u8]) -> bool {
+        self.print.fits(head) && (self.is_inode(meta) || !self.print.is_weak())
+    }
+}
+
+/// Where a file was left.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Position {
+    /// Which file.
+    pub identity: Identity,
+    /// All before this was counted; the next line begins here.
+    pub offset: u64,
+    /// Inside a line that was too long and is skipped to its end.
+    pub skipping: bool,
+}
+
+enum Content {
+    Plain(File),
+    /// Streamed: the position is that of the decompressed text.
+    Gzip { decoder: Box<MultiGzDecoder<File>>, pending: Vec<u8>, done: bool },
+}
+
+/// An open file.
+pub struct Tail {
+    /// Under which name it was found.
+    pub path: PathBuf,
+    content: Content,
+    /// Where it is.
+    pub position: Position,
+    /// Size as last seen; for compressed ones 0 until the end.
+    pub size: u64,
+    seen: Option<(u64, i64, i64)>,
+    modified: (i64, i64),
+}
+
+/// When a file was written last.
+pub fn modified(meta: &Metadata) -> (i64, i64) {
+    (meta.mtime(), meta.mtime_nsec())
+}
+
+/// What one look at a file gave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// So many bytes were handed over; there may be more.
+    Read(usize),
+    /// Nothing new.
+    End,
+    /// It is shorter than what was read of it, or another one: it was truncated.
+    Truncated,
+}
+
+impl Tail {
+    /// Opens `path` at `offset`.
+    pub fn open(path: &Path, offset: u64) -> io::Result<Self> {
+        let file = File::open(path)?;
+        let meta = file.metadata()?;
+        let gzip = is_gzip(path);
+        let print = Fingerprint::of(&head(path, &file)?);
+        let identity = Identity { dev: meta.dev(), ino: meta.ino(), print };
+        let content = if gzip {
+            let mut decoder = Box::new(MultiGzDecoder::new(file));
+            let skipped = io::copy(&mut decoder.by_ref().take(offset), &mut io::sink())?;
+            if skipped < offset {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            Content::Gzip { decoder, pending: Vec::new(), done: false }
+        } else {
+            Content::Plain(file)
+        };
+        let size = if gzip { 0 } else { meta.size() };
+        let position = Position { identity, offset, skipping: false };
+        Ok(Self { path: path.to_owned(), content, position, size, seen: None, modified: modified(&meta) })
+    }
+
+    /// The state of the inode, whatever its name is now; `None` for compressed ones.
+    pub fn metadata(&self) -> io::Result<Option<Metadata>> {
+        match &self.content {
+            Content::Plain(file) => file.metadata().map(Some),
+            Content::Gzip { .. } => Ok(None),
+        }
+    }
+
+    /// When it was written last; gzip keeps that of what it compresses.
+    pub fn modified(&self) -> (i64, i64) {
+        self.metadata().ok().flatten().map_or(self.modified, |meta| modified(&meta))
+    }
+
+    /// Bytes not yet counted.
+    pub fn behind(&self) -> u64 {
+        self.size.saturating_sub(self.position.offset)
+    }
+
+    /// Begins anew: the file was truncated.
+    pub fn restart(&mut self) {
+        self.position.offset = 0;
+        self.position.skipping = false;
+        self.position.identity.print = Fingerprint::default();
+        self.seen = None;
+    }
+
+    /// Hands over the next complete lines, if any.
+    pub fn look(&mut self, buffer: &mut Vec<u8>, lines: &mut dyn FnMut(&[u8])) -> io::Result<Look> {
+        let position = &mut self.position;
+        match &mut self.content {
+            Content::Plain(file) => {
+                let meta = file.metadata()?;
+                self.size = meta.size();
+                if self.size < position.offset {
+                    return Ok(Look::Truncated);
+                }
+                let now = (meta.size(), meta.mtime(), meta.mtime_nsec());
+                if self.seen == Some(now) {
+                    return Ok(Look::End);
+                }
+                buffer.resize(CHUNK, 0);
+                let read = read_at(file, buffer, position.offset)?;
+                let mut head = [0; HEAD];
+                let length = read_at(file, &mut head, 0)?;
+                let print = &mut position.identity.print;
+                if !print.fits(&head[..length]) {
+                    return Ok(Look::Truncated);
+                }
+                if usize::from(print.length) < HEAD {
+                    *print = Fingerprint::of(&head[..length]);
+                }
+                let counted = hand_over(&buffer[..read], position, lines);
+                if counted == 0 {
+                    self.seen = Some(now);
+                    return Ok(Look::End);
+                }
+                Ok(Look::Read(counted))
+            }
+            Content::Gzip { decoder, pending, done } => {
+                let before = pending.len();
+                if !*done {
+                    let read = decoder.by_ref().take((CHUNK - before.min(CHUNK)) as u64 + 1).read_to_end(pending)?;
+                    *done = read == 0;
+                }
+                let counted = hand_over(pending, position, lines);
+                pending.drain(..counted);
+                self.size = position.offset + pending.len() as u64;
+                Ok(if *done && counted == 0 { Look::End } else { Look::Read(counted) })
+            }
+        }
+    }
+
+    /// The end of a file that nobody writes any more: what stands there without a newline is a line as well.
+    pub fn last_line(&mut self, buffer: &mut Vec<u8>, lines: &mut dyn FnMut(&[u8])) -> io::Result<()> {
+        let rest = match &mut self.content {
+            Content::Plain(file) => {
+                buffer.resize(CHUNK, 0);
+                let read = read_at(file, buffer, self.position.offset)?;
+                &buffer[..read]
+            }
+            Content::Gzip { pending, .. } => pending.as_slice(),
+        };
+        if !rest.is_empty() && !self.position.skipping {
+            lines(rest);
+        }
+        self.position.offset += rest.len() as u64;
+        Ok(())
+    }
+
+    /// The last bytes, for the timestamp of the last line.
+    pub fn ending(&self) -> Vec<u8> {
+        let Content::Plain(file) = &self.content else { return Vec::new() };
+        let mut bytes = vec![0; 4_096];
+        let start = self.size.saturating_sub(bytes.len() as u64);
+        let read = read_at(file, &mut bytes, start).unwrap_or(0);
+        bytes.truncate(read);
+        bytes
+    }
+}
+
+/// Gives all complete lines in `bytes` to `lines` and moves the position behind them. Returns by how much.
+fn hand_over(bytes: &[u8], position: &mut Position, lines: &mut dyn FnMut(&[u8])) -> usize {
+    let mut start = 0;
+    if position.skipping {
+        match memchr(b'\n', bytes) {
+            Some(newline) => {
+                start = newline + 1;
+                position.skipping = false;
+            }
+            None => start = bytes.len(),
+        }
+    }
+    let rest = &bytes[start..];
+    let mut counted = start;
+    match memrchr(b'\n', rest) {
+        Some(newline) => {
+            lines(&rest[..=newline]);
+            counted += newline + 1;
+        }
+        None if rest.len() >= LONGEST => {
+            lines(&rest[..LONGEST]);
+            counted += rest.len();
+            position.skipping = true;
+        }
+        None => {}
+    }
+    position.offset += counted as u64;
+    counted
+}
+
+fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match file.read_at(&mut buffer[filled..], offset + filled as u64) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(filled)
+}
+
+/// Whether a name says gzip.
+pub fn is_gzip(path: &Path) -> bool {
+    path.extension().is_some_and(|e| e == "gz")
+}
+
+/// The first KiB of a file's text.
+pub fn head(path: &Path, file: &File) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; HEAD];
+    if is_gzip(path) {
+        bytes.clear();
+        // A reader of its own: the caller's position must not move.
+        MultiGzDecoder::new(File::open(path)?).take(HEAD as u64).read_to_end(&mut bytes)?;
+        return Ok(bytes);
+    }
+    let read = read_at(file, &mut bytes, 0)?;
+    bytes.truncate(read);
+    Ok(bytes)
+}

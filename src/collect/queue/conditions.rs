@@ -1,0 +1,77 @@
+//! What the queues contribute to postfixHealth.
+
+use super::{
+    snapshot::Snapshot,
+    tables::{Space, SpoolRow},
+};
+use crate::{
+    collect::health::{Condition, Severity, Subject},
+    postfix::{instance::Instance, queue::QueueKind},
+};
+
+/// Mail does not stay in maildrop and incoming; after so many seconds something is wrong.
+const STUCK: i64 = 600;
+/// postfixSpoolActivePercent above this is worth a look.
+const CROWDED: u64 = 90;
+
+impl SpoolRow {
+    /// The row of an instance.
+    pub(super) fn new(index: u32, instance: &Instance, space: Option<Space>, snapshot: Option<&Snapshot>) -> Self {
+        Self {
+            instance: index,
+            space,
+            minimum: instance.number("queue_minfree"),
+            active_limit: instance.number("qmgr_message_active_limit"),
+            active: snapshot.and_then(|s| s.queue(QueueKind::Active)).map(|q| q.messages),
+            group_bits: snapshot.and_then(|s| s.group_bits),
+            swept: snapshot.and_then(|s| s.swept),
+        }
+    }
+}
+
+/// Adds what is wrong with one instance's queue.
+pub(super) fn of(instance: &Instance, spool: &SpoolRow, snapshot: Option<&Snapshot>, conditions: &mut Vec<Condition>) {
+    let name = &instance.name;
+    let mut add = |severity, text| conditions.push(Condition { severity, subject: Subject::Queue, text });
+    // smtpd(8) refuses mail below queue_minfree and below 1.5 × message_size_limit.
+    let for_one = instance.number("message_size_limit").map_or(0, |limit| limit.saturating_add(limit / 2));
+    if let Some(space) = spool.space {
+        let directory = instance.queue_directory.display();
+        let free = space.free >> 20;
+        if let Some(minimum) = spool.minimum.filter(|m| space.free < *m) {
+            let text = format!(
+                "{name}: {directory} has {free} MiB free, queue_minfree is {} MiB: mail is refused; free or add space",
+                minimum >> 20
+            );
+            add(Severity::Critical, text);
+        } else if space.free < for_one {
+            let text = format!(
+                "{name}: {directory} has {free} MiB free, less than 1.5 x message_size_limit: mail is refused; free or add space"
+            );
+            add(Severity::Critical, text);
+        }
+    }
+    if let Some(percent) = spool.active_percent().filter(|p| *p > CROWDED) {
+        let text = format!(
+            "{name}: the active queue is {percent} % full; see postfixDomainTable for where mail does not get away"
+        );
+        add(Severity::Warning, text);
+    }
+    let Some(snapshot) = snapshot else { return };
+    let stuck = |kind| {
+        let oldest = snapshot.queue(kind).and_then(|queue| queue.oldest);
+        oldest.is_some_and(|arrival| snapshot.clock.wall.saturating_sub(arrival) > STUCK)
+    };
+    if stuck(QueueKind::Maildrop) {
+        add(
+            Severity::Warning,
+            format!("{name}: mail is older than 10 min in maildrop; see pickup and cleanup in the log"),
+        );
+    }
+    if stuck(QueueKind::Incoming) {
+        add(
+            Severity::Warning,
+            format!("{name}: mail is older than 10 min in incoming; see qmgr in the log, and whether active is full"),
+        );
+    }
+}

@@ -1,0 +1,188 @@
+//! Recipient domains: names as qshape(1) groups them, small numbers for them, and who waits most.
+
+use rustc_hash::FxHashMap;
+use std::{borrow::Cow, sync::Arc};
+
+/// So many names are told apart at once. The rest counts as other: a flood of made-up domains must not eat the memory.
+const NAMES: usize = 1 << 17;
+
+/// Number of a domain; 0 is what could not be told apart.
+pub(super) type Domain = u32;
+/// Stands for every domain beyond [`NAMES`].
+pub(super) const OTHER: Domain = 0;
+
+/// The domain of an address, as qshape groups it: what follows the last `@`, in lower case, without a dot at either end.
+/// An address without `@` is its own domain, the empty one is MAILER-DAEMON.
+pub(super) fn of_address(address: &[u8]) -> Cow<'_, [u8]> {
+    if address.is_empty() {
+        return Cow::Borrowed(b"mailer-daemon");
+    }
+    let domain = memchr::memrchr(b'@', address).map_or(address, |at| &address[at + 1..]);
+    let clean = |d: &[u8]| {
+        d.first() != Some(&b'.')
+            && d.last() != Some(&b'.')
+            && !d.iter().any(u8::is_ascii_uppercase)
+            && memchr::memmem::find(d, b"..").is_none()
+    };
+    if clean(domain) {
+        return Cow::Borrowed(domain);
+    }
+    let mut name = Vec::with_capacity(domain.len());
+    for b in domain.to_ascii_lowercase() {
+        if b != b'.' || name.last() != Some(&b'.') {
+            name.push(b);
+        }
+    }
+    let trimmed = name.strip_prefix(b".").unwrap_or(&name);
+    Cow::Owned(trimmed.strip_suffix(b".").unwrap_or(trimmed).to_vec())
+}
+
+/// Names → numbers. A number is free again once nothing waits for its domain.
+#[derive(Default)]
+pub(super) struct Domains {
+    numbers: FxHashMap<Arc<[u8]>, Domain>,
+    /// By number - 1.
+    names: Vec<Option<Arc<[u8]>>>,
+    free: Vec<Domain>,
+}
+
+impl Domains {
+    /// The number of a domain.
+    pub(super) fn number(&mut self, name: &[u8]) -> Domain {
+        if let Some(number) = self.numbers.get(name) {
+            return *number;
+        }
+        let number = match self.free.pop() {
+            Some(number) => number,
+            None if self.names.len() < NAMES => {
+                self.names.push(None);
+                self.names.len() as Domain
+            }
+            None => return OTHER,
+        };
+        let name: Arc<[u8]> = name.into();
+        self.names[number as usize - 1] = Some(name.clone());
+        self.numbers.insert(name, number);
+        number
+    }
+
+    /// The largest number in use.
+    pub(super) fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    pub(super) fn name(&self, number: Domain) -> Option<&Arc<[u8]>> {
+        self.names.get((number as usize).checked_sub(1)?)?.as_ref()
+    }
+
+    /// Frees every number for which `used` says no.
+    pub(super) fn retain(&mut self, used: impl Fn(Domain) -> bool) {
+        for (position, slot) in self.names.iter_mut().enumerate() {
+            let number = position as Domain + 1;
+            if !used(number)
+                && let Some(name) = slot.take()
+            {
+                self.numbers.remove(&name);
+                self.free.push(number);
+            }
+        }
+    }
+}
+
+/// What waits for one domain.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Waiting {
+    /// Messages with at least one recipient there.
+    pub(super) messages: u32,
+    pub(super) recipients: u32,
+    /// Arrival of the oldest.
+    pub(super) oldest: Option<i64>,
+}
+
+impl Waiting {
+    pub(super) fn add(&mut self, recipients: u32, arrival: i64) {
+        self.messages = self.messages.saturating_add(1);
+        self.recipients = self.recipients.saturating_add(recipients);
+        self.oldest = Some(self.oldest.map_or(arrival, |oldest| oldest.min(arrival)));
+    }
+
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.messages = self.messages.saturating_add(other.messages);
+        self.recipients = self.recipients.saturating_add(other.recipients);
+        self.oldest = match (self.oldest, other.oldest) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+    }
+}
+
+/// The domains with the most recipients waiting, and the sum of all others.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Backlog {
+    pub(super) top: Vec<(Arc<[u8]>, Waiting)>,
+    pub(super) other: Waiting,
+}
+
+impl Backlog {
+    /// Picks the `most` largest. `waiting` stands by number, 0 being what has no name.
+    pub(super) fn pick(domains: &Domains, waiting: &[Waiting], most: usize) -> Self {
+        let mut order: Vec<Domain> =
+            (1..waiting.len() as Domain).filter(|n| waiting[*n as usize].recipients > 0).collect();
+        // Names decide among equals, so that two readings of one queue show the same.
+        let rank = |n: &Domain| (std::cmp::Reverse(waiting[*n as usize].recipients), domains.name(*n));
+        let cut = most.min(order.len());
+        if cut < order.len() && cut > 0 {
+            order.select_nth_unstable_by(cut - 1, |a, b| rank(a).cmp(&rank(b)));
+        }
+        let (top, rest) = order.split_at_mut(cut);
+        top.sort_unstable_by(|a, b| rank(a).cmp(&rank(b)));
+        let mut backlog = Self { top: Vec::with_capacity(cut), other: waiting.first().copied().unwrap_or_default() };
+        for number in top {
+            if let Some(name) = domains.name(*number) {
+                backlog.top.push((name.clone(), waiting[*number as usize]));
+            }
+        }
+        for number in rest {
+            backlog.other.merge(&waiting[*number as usize]);
+        }
+        backlog
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_as_qshape_groups_them() {
+        for (address, domain) in [
+            ("a@b.example", "b.example"),
+            ("a@B.Example", "b.example"),
+            ("\"a@b\"@c.example.", "c.example"),
+            ("a@.x..y.", "x.y"),
+            ("local", "local"),
+            ("", "mailer-daemon"),
+            ("a@", ""),
+        ] {
+            assert_eq!(of_address(address.as_bytes()), domain.as_bytes(), "{address}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_given_again_and_the_largest_backlog_is_picked() {
+        let mut domains = Domains::default();
+        let numbers: Vec<_> = ["a", "b", "c", "d"].map(|n| domains.number(n.as_bytes())).into();
+        assert_eq!(numbers, [1, 2, 3, 4]);
+        let mut waiting = vec![Waiting::default(); 5];
+        for (number, recipients, arrival) in [(0, 1, 9), (1, 5, 8), (2, 7, 7), (2, 1, 6), (3, 5, 5), (4, 1, 4)] {
+            waiting[number].add(recipients, arrival);
+        }
+        let backlog = Backlog::pick(&domains, &waiting, 2);
+        let names: Vec<_> = backlog.top.iter().map(|(name, w)| (&**name, w.messages, w.recipients, w.oldest)).collect();
+        assert_eq!(names, [(&b"b"[..], 2, 8, Some(6)), (b"a", 1, 5, Some(8))]);
+        assert_eq!(backlog.other, Waiting { messages: 3, recipients: 7, oldest: Some(4) });
+        assert_eq!(Backlog::pick(&domains, &waiting, 0).top.len(), 0);
+        domains.retain(|n| n != 2);
+        assert_eq!((domains.number(b"e"), domains.number(b"a"), domains.number(b"b")), (2, 1, 5));
+    }
+}

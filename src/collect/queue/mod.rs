@@ -1,0 +1,289 @@
+//! Queues and spools: postfixQueueTable and its sisters, for every instance.
+//!
+//! Two sources: the spool's directories ([`spool`]) where they may be read, else showq(8) ([`listing`]). `auto` tries in that
+//! order at every reading, so that it follows the rights the agent has. Each reading runs on a thread of its own, so that a
+//! spool on a dead file server or a stuck showq silences one instance and not all.
+//!
+//! Readings are paced by the wall clock: the next one starts at least twenty times the last one's duration later. The first
+//! build of an index is exempt and runs at the lowest CPU priority. Nothing here writes, locks or changes a mode in the
+//! queue: group bits of queue files are orders to qmgr.
+
+mod conditions;
+mod domains;
+mod listing;
+mod reader;
+mod snapshot;
+mod spool;
+mod tables;
+#[cfg(test)]
+mod tests;
+
+pub use tables::TABLES;
+
+use super::{
+    Collector, Context, Next,
+    health::{Source, SourceKind, Status},
+    registry::Registry,
+};
+use crate::postfix::instance::Instance;
+use reader::{Reader, Reading};
+use snapshot::Snapshot;
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        mpsc::{self, Receiver, RecvTimeoutError, Sender},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+use tables::{Rows, Space, SpoolRow, Totals};
+
+/// The next reading starts at least so many times the last one's duration later.
+const PACE: u32 = 20;
+/// So long does a refresh wait for a reading before it looks whether the agent is to stop.
+const WAIT: Duration = Duration::from_millis(200);
+/// A reading that takes longer is no longer waited for; it may still come.
+const HUNG: Duration = Duration::from_secs(900);
+const STATE: &str = "queue-domains";
+const STATE_VERSION: u32 = 1;
+
+/// The collector.
+pub struct QueueCollector {
+    context: Context,
+    /// Names of postfixDomainTable, for all instances.
+    domains: Registry,
+    saved: usize,
+    listed: Arc<Vec<Arc<Instance>>>,
+    watched: BTreeMap<u32, Watched>,
+    finished: (Sender<Finished>, Receiver<Finished>),
+}
+
+/// One instance.
+struct Watched {
+    instance: Arc<Instance>,
+    source: Source,
+    /// On its way while a reading goes on.
+    reader: Option<Box<Reader>>,
+    due: Instant,
+    /// When the current or last reading began.
+    begun: Instant,
+    interval: Duration,
+    method: &'static str,
+    snapshot: Option<Snapshot>,
+    space: Option<Space>,
+}
+
+/// A reader that comes back, with what it read.
+struct Finished {
+    index: u32,
+    reader: Box<Reader>,
+    reading: Reading,
+}
+
+impl QueueCollector {
+    /// Takes the saved indices over.
+    pub fn new(context: Context) -> Self {
+        let domains: Option<Registry> = context.state.load(STATE, STATE_VERSION).unwrap_or_else(|e| {
+            tracing::warn!("{e}");
+            None
+        });
+        let domains = domains.unwrap_or_else(|| Registry::new(super::registry::OTHER + 1));
+        Self {
+            context,
+            saved: domains.iter().count(),
+            domains,
+            listed: Arc::default(),
+            watched: BTreeMap::new(),
+            finished: mpsc::channel(),
+        }
+    }
+
+    /// Takes the list of instances over; says whether it changed.
+    fn follow_instances(&mut self) -> bool {
+        let listed = self.context.instances.current();
+        if Arc::ptr_eq(&listed, &self.listed) {
+            return false;
+        }
+        self.watched.retain(|_, watched| listed.iter().any(|i| Arc::ptr_eq(i, &watched.instance)));
+        for instance in listed.iter() {
+            if !self.watched.contains_key(&instance.index) {
+                let interval = instance.settings.queue.interval;
+                let source = self.context.health.source(instance.index, &instance.name, SourceKind::Queue, interval);
+                let now = Instant::now();
+                let watched = Watched {
+                    instance: instance.clone(),
+                    source,
+                    reader: Some(Box::new(Reader::new(instance.clone(), self.context.config.queue.domains as usize))),
+                    due: now,
+                    begun: now,
+                    interval,
+                    method: "",
+                    snapshot: None,
+                    space: None,
+                };
+                self.watched.insert(instance.index, watched);
+            }
+        }
+        self.listed = listed;
+        true
+    }
+
+    /// Starts what is due.
+    fn start(&mut self) {
+        let now = Instant::now();
+        for (index, watched) in &mut self.watched {
+            if watched.due > now {
+                continue;
+            }
+            let Some(mut reader) = watched.reader.take() else { continue };
+            watched.begun = now;
+            let (index, finished) = (*index, self.finished.0.clone());
+            let started = thread::Builder::new().name("queue-reader".into()).spawn(move || {
+                let reading = reader.read();
+                // Nobody waits any more when the agent stops.
+                let _ = finished.send(Finished { index, reader, reading });
+            });
+            if let Err(e) = started {
+                // The reader went with the thread that never was; the next attempt begins with a new one.
+                watched.source.failure(&format!("cannot start a thread: {e}; see ulimit -u and TasksMax"));
+                watched.reader =
+                    Some(Box::new(Reader::new(watched.instance.clone(), self.context.config.queue.domains as usize)));
+                watched.due = now + watched.interval;
+            }
+        }
+    }
+
+    /// Takes a reading over.
+    fn take(&mut self, Finished { index, reader, reading }: Finished) {
+        let Some(watched) = self.watched.get_mut(&index).filter(|w| Arc::ptr_eq(&w.instance, reader.instance())) else {
+            // Of an instance that is gone or was read anew meanwhile.
+            return;
+        };
+        watched.reader = Some(reader);
+        watched.space = reading.space;
+        let took = watched.begun.elapsed();
+        let configured = watched.instance.settings.queue.interval;
+        let pace = if reading.first_build { took } else { took * (PACE + 1) };
+        watched.interval = configured.max(pace);
+        watched.due = watched.begun + watched.interval;
+        watched.source.set_interval(watched.interval);
+        match reading.result {
+            Ok((method, snapshot)) => {
+                watched.source.success(method, took);
+                if watched.method != method {
+                    tracing::info!(instance = index, method, ?took, "the queue is read");
+                    watched.method = method;
+                }
+                watched.snapshot = Some(snapshot);
+            }
+            Err(e) if e.is_final() => {
+                watched.source.lost(&e.to_string());
+                watched.snapshot = None;
+            }
+            Err(e) => {
+                if watched.source.failure(&e.to_string()) {
+                    watched.snapshot = None;
+                }
+            }
+        }
+    }
+
+    /// Publishes all tables.
+    fn publish(&mut self) {
+        let mut rows = Rows::default();
+        let (mut domains, mut spools, mut conditions) = (Vec::new(), Vec::new(), Vec::new());
+        let mut counted = Vec::new();
+        for (index, watched) in &self.watched {
+            let instance = &watched.instance;
+            let snapshot = watched.snapshot.as_ref();
+            if instance.settings.totals {
+                counted.push(snapshot);
+            }
+            let spool = SpoolRow::new(*index, instance, watched.space, snapshot);
+            conditions::of(instance, &spool, snapshot, &mut conditions);
+            spools.push(spool);
+            if let Some(snapshot) = snapshot {
+                rows.add(*index, snapshot);
+                tables::domain_rows(*index, snapshot, |name| self.domains.index(name), &mut domains);
+            }
+        }
+        self.context.health.conditions("queue", conditions);
+        let longest = self.watched.values().map(|w| w.interval * 3).max().unwrap_or_default();
+        let lifetime = longest.max(Duration::from_secs(180));
+        self.context.publisher.publish(
+            [
+                tables::TOTALS.fragment(&[Totals::of(&counted)]),
+                tables::SPOOLS.fragment(&spools),
+                tables::QUEUES.fragment(&rows.queues),
+                tables::AGES.fragment(&rows.ages),
+                tables::DOMAINS.fragment(&domains),
+                tables::REASONS.fragment(&rows.reasons),
+            ]
+            .map(|fragment| fragment.valid_for(lifetime)),
+        );
+        self.save();
+    }
+
+    fn save(&mut self) {
+        let names = self.domains.iter().count();
+        if names == self.saved {
+            return;
+        }
+        match self.context.state.save(STATE, STATE_VERSION, &self.domains) {
+            Ok(()) => self.saved = names,
+            Err(e) => tracing::warn!("{e}"),
+        }
+    }
+
+    /// Whether a reading goes on that is worth waiting for.
+    fn is_reading(&self) -> bool {
+        self.watched.values().any(|w| w.reader.is_none() && w.begun.elapsed() < HUNG)
+    }
+}
+
+impl Collector for QueueCollector {
+    fn name(&self) -> &'static str {
+        "queue"
+    }
+
+    fn refresh(&mut self) -> Next {
+        let mut changed = self.follow_instances();
+        self.start();
+        if self.is_reading() {
+            match self.finished.1.recv_timeout(WAIT) {
+                Ok(finished) => {
+                    self.take(finished);
+                    changed = true;
+                }
+                // We hold a sender ourselves: there is always one.
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
+            }
+        }
+        while let Ok(finished) = self.finished.1.try_recv() {
+            self.take(finished);
+            changed = true;
+        }
+        for watched in self.watched.values_mut() {
+            // A reading that hangs leaves values behind that are too old to be shown.
+            if watched.snapshot.is_some() && watched.source.status() == Status::Failing {
+                watched.snapshot = None;
+                changed = true;
+            }
+        }
+        if changed {
+            self.publish();
+        }
+        if self.is_reading() {
+            return Next::Again;
+        }
+        let now = Instant::now();
+        let due = self.watched.values().filter(|w| w.reader.is_some()).map(|w| w.due).min();
+        // Instances may come and go meanwhile.
+        Next::After(due.map_or(WAIT * 5, |due| due.saturating_duration_since(now)).min(WAIT * 25))
+    }
+
+    fn finish(&mut self) {
+        self.save();
+    }
+}

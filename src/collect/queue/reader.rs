@@ -1,0 +1,102 @@
+//! One instance's queue, by whichever source gives it.
+
+use super::{
+    listing,
+    snapshot::Snapshot,
+    spool::{Spool, SpoolError},
+    tables::Space,
+};
+use crate::{
+    config::QueueSource,
+    postfix::{
+        instance::Instance,
+        showq::{Patience, ShowqError},
+    },
+};
+use std::{path::Path, sync::Arc, time::Duration};
+
+/// Why there are no numbers.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ReadError {
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+    #[error(transparent)]
+    Showq(#[from] ShowqError),
+}
+
+impl ReadError {
+    /// Whether the last values would mislead from now on: with Postfix stopped, nobody can say what waits.
+    pub(super) fn is_final(&self) -> bool {
+        matches!(self, Self::Showq(ShowqError::Stopped(_)))
+    }
+}
+
+/// What came of an attempt.
+pub(super) struct Reading {
+    pub(super) result: Result<(&'static str, Snapshot), ReadError>,
+    pub(super) space: Option<Space>,
+    /// Whether an index was built from nothing.
+    pub(super) first_build: bool,
+}
+
+/// Reads one instance's queue again and again.
+pub(super) struct Reader {
+    instance: Arc<Instance>,
+    domains: usize,
+    spool: Option<Spool>,
+}
+
+impl Reader {
+    pub(super) fn new(instance: Arc<Instance>, domains: usize) -> Self {
+        Self { instance, domains, spool: None }
+    }
+
+    pub(super) fn instance(&self) -> &Arc<Instance> {
+        &self.instance
+    }
+
+    pub(super) fn read(&mut self) -> Reading {
+        let source = self.instance.settings.queue.source;
+        let first_build = source != QueueSource::Showq && self.spool.as_ref().is_none_or(Spool::is_new);
+        if first_build {
+            // On Linux this is the thread's own; it ends with the reading.
+            if let Err(e) = rustix::process::setpriority_process(None, 19) {
+                tracing::warn!(error = %e, "cannot lower the priority");
+            }
+        }
+        let result = match source {
+            QueueSource::Spool => self.spool(),
+            QueueSource::Showq => self.showq(),
+            QueueSource::Auto => match self.spool() {
+                Err(ReadError::Spool(SpoolError::Denied(_))) => {
+                    self.spool = None;
+                    self.showq()
+                }
+                other => other,
+            },
+        };
+        let first_build = first_build && matches!(result, Ok(("spool", _)));
+        Reading { result, space: space(&self.instance.queue_directory), first_build }
+    }
+
+    fn spool(&mut self) -> Result<(&'static str, Snapshot), ReadError> {
+        let delay = self.instance.duration("queue_run_delay").unwrap_or(Duration::from_secs(300));
+        let spool = self.spool.get_or_insert_with(|| Spool::new(&self.instance.queue_directory));
+        Ok(("spool", spool.read(self.domains, delay)?))
+    }
+
+    fn showq(&self) -> Result<(&'static str, Snapshot), ReadError> {
+        Ok(("showq", listing::read(&self.instance.queue_directory, self.domains, Patience::default())?))
+    }
+}
+
+/// The spool's file system. Path traversal suffices.
+fn space(queue_directory: &Path) -> Option<Space> {
+    let fs = rustix::fs::statvfs(queue_directory).ok()?;
+    let free = fs.f_bavail.saturating_mul(fs.f_frsize);
+    // What root keeps for itself is not Postfix's.
+    let used = fs.f_blocks.saturating_sub(fs.f_bfree).saturating_mul(fs.f_frsize);
+    // btrfs and others make inodes as they go and say 0.
+    let inodes = (fs.f_files > 0).then_some(fs.f_favail);
+    Some(Space { free, size: used.saturating_add(free), inodes })
+}

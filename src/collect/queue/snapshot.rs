@@ -1,0 +1,129 @@
+//! What one reading of one instance's queue found, whichever source it came from.
+
+use super::domains::Backlog;
+use crate::postfix::{defer_reason::DeferReason, queue::QueueKind};
+use std::time::{Duration, Instant, SystemTime};
+
+/// Age buckets as in qshape(1): [0,5) [5,10) [10,20) … [640,1280) [1280,∞) minutes.
+pub(super) const BUCKETS: usize = 10;
+
+/// A wall-clock moment and the monotonic one that goes with it, so that ages of records become ages that never freeze.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Clock {
+    /// Seconds since 1970.
+    pub(super) wall: i64,
+    instant: Instant,
+}
+
+impl Clock {
+    pub(super) fn now() -> Self {
+        let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs() as i64);
+        Self { wall, instant: Instant::now() }
+    }
+
+    /// The monotonic moment of an arrival; arrivals in the future have age 0.
+    pub(super) fn instant(&self, arrival: i64) -> Instant {
+        let age = Duration::from_secs(u64::try_from(self.wall.saturating_sub(arrival)).unwrap_or(0));
+        self.instant.checked_sub(age).unwrap_or(self.instant)
+    }
+}
+
+/// The bucket of an age in seconds: 0 to 9.
+pub(super) fn bucket(age: i64) -> usize {
+    let fives = u64::try_from(age).unwrap_or(0) / 300;
+    // 0 → 0, 1 → 1, 2..3 → 2, 4..7 → 3: the position of the highest bit.
+    ((u64::BITS - fives.leading_zeros()) as usize).min(BUCKETS - 1)
+}
+
+/// The upper bound of a bucket in minutes; the last has none.
+pub(super) fn limit(bucket: usize) -> u64 {
+    if bucket + 1 < BUCKETS { 5 << bucket } else { u64::from(u32::MAX) }
+}
+
+/// One queue.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Queue {
+    pub(super) messages: u64,
+    pub(super) recipients: u64,
+    /// Messages whose recipients could not be read: then `recipients` is too small to be shown.
+    pub(super) unreadable: u64,
+    pub(super) octets: u64,
+    /// Arrival of the oldest, in seconds since 1970.
+    pub(super) oldest: Option<i64>,
+    pub(super) null_senders: u64,
+    pub(super) forced_expire: u64,
+    /// `None`: the source does not tell.
+    pub(super) overdue: Option<u64>,
+    /// Files that are no messages; `None`: the source does not tell.
+    pub(super) ignored: Option<u64>,
+    /// Messages and recipients by age.
+    pub(super) ages: [(u64, u64); BUCKETS],
+}
+
+impl Queue {
+    /// Counts a message that arrived then.
+    pub(super) fn add(&mut self, clock: &Clock, arrival: i64, recipients: u64, octets: u64) {
+        self.messages += 1;
+        self.recipients += recipients;
+        self.octets += octets;
+        self.oldest = Some(self.oldest.map_or(arrival, |oldest| oldest.min(arrival)));
+        let age = &mut self.ages[bucket(clock.wall.saturating_sub(arrival))];
+        age.0 += 1;
+        age.1 += recipients;
+    }
+
+    pub(super) fn known_recipients(&self) -> Option<u64> {
+        (self.unreadable == 0).then_some(self.recipients)
+    }
+
+    /// Rounded up: a queue with mail in it does not show 0.
+    pub(super) fn kib(&self) -> u64 {
+        self.octets.div_ceil(1_024)
+    }
+}
+
+/// All of it.
+#[derive(Clone, Debug)]
+pub(super) struct Snapshot {
+    pub(super) clock: Clock,
+    /// By [`QueueKind::position`]; `None` for queues the source does not tell of.
+    pub(super) queues: [Option<Queue>; 7],
+    /// Whether mail of queues that are `None` stands in another one (showq's text up to 3.0).
+    pub(super) merged: bool,
+    pub(super) backlog: Backlog,
+    /// Recipients by [`DeferReason`].
+    pub(super) reasons: [u64; DeferReason::ALL.len()],
+    /// Files with group bits; `None`: the source does not tell.
+    pub(super) group_bits: Option<u64>,
+    /// When the file not looked at for longest was looked at.
+    pub(super) swept: Option<Instant>,
+}
+
+impl Snapshot {
+    pub(super) fn queue(&self, kind: QueueKind) -> Option<&Queue> {
+        self.queues[kind.position()].as_ref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buckets_are_those_of_qshape() {
+        // bucket() of qshape, literally.
+        let qshape = |age: i64| {
+            let m = age as f64 / 300.0;
+            if m < 1.0 { 0 } else { (1 + (m.ln() / 2_f64.ln()) as usize).min(9) }
+        };
+        for age in (0..100_000).chain([1_000_000, 100_000_000]) {
+            // qshape's logarithm is a hair too small at some powers of two; the buckets are half-open.
+            if age % 300 != 0 {
+                assert_eq!(bucket(age), qshape(age), "{age}");
+            }
+        }
+        assert_eq!([0, 299, 300, 599, 600, 1_200, 76_799, 76_800].map(bucket), [0, 0, 1, 1, 2, 3, 8, 9]);
+        assert_eq!([bucket(-1), bucket(i64::MAX), bucket(i64::MIN)], [0, 9, 0]);
+        assert_eq!((0..10).map(limit).collect::<Vec<_>>(), [5, 10, 20, 40, 80, 160, 320, 640, 1_280, 4_294_967_295]);
+    }
+}

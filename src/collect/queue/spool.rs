@@ -1,0 +1,338 @@
+//! The queue as its directories show it: an index of every queue file, kept up to date for the price of a few stat(2).
+//!
+//! A file is opened once, for its envelope, and again when its ctime moved: a delivery attempt marks recipients as done in
+//! place and comes back with another ctime. A directory whose mtime stands still is not listed again, since nothing
+//! entered or left it; `postsuper -e` (mode) and `postqueue -i` (mtime) change files without it, so its files are lstat'ed
+//! in a rotating sweep, all within ten minutes. Counts are exact at each reading; what is derived from modes and retry times
+//! of files at rest is at most that old.
+//!
+//! incoming, active and maildrop are listed every time: they are small or busy, and a file there becomes a message (0600 →
+//! 0700) or loses recipients without its directory noticing.
+//!
+//! Nothing here writes, locks or follows a symbolic link. A file that vanished is normal.
+
+mod directory;
+mod entry;
+#[cfg(test)]
+mod tests;
+
+use super::{
+    domains::{Backlog, Domains, Waiting},
+    snapshot::{Clock, Queue, Snapshot},
+};
+use crate::postfix::{access, defer_reason::DeferReason, queue::QueueKind, queue_file::Reader};
+use directory::{Directory, Listed};
+use entry::{Extras, Recipients, flag};
+use rustix::{
+    fd::{AsFd, OwnedFd},
+    fs::{AtFlags, CWD, Mode, OFlags, openat, statat},
+    io::Errno,
+};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+/// All files are looked at again within so long; a tenth less than the ten minutes promised, for the time of a refresh.
+const SWEEP: Duration = Duration::from_secs(540);
+/// An mtime this young may stand still although the directory changes again: time stamps are coarse.
+const YOUNG: i64 = 2;
+/// Deepest hash_queue_depth Postfix knows (MAX_DIR_DEPTH is 16).
+const DEPTH: usize = 16;
+
+/// Why the spool gives no numbers.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SpoolError {
+    /// Not allowed to read.
+    #[error("{}: permission denied; {}", .0.display(), access::WAYS)]
+    Denied(PathBuf),
+    /// No queue there: not mounted, or another path.
+    #[error("{}: no such directory; is the spool mounted, and queue_directory right?", .0.display())]
+    Missing(PathBuf),
+    /// The file system fails.
+    #[error("{path}: {source}; look at the kernel's log for the file system")]
+    Io {
+        /// Where.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+/// The index of one instance's spool.
+pub(super) struct Spool {
+    root: PathBuf,
+    /// By path below the root (`deferred/A`).
+    directories: BTreeMap<Vec<u8>, Directory>,
+    names: Domains,
+    extras: Extras,
+    /// Device and inode of the root: another file system there is another spool.
+    identity: Option<(u64, u64)>,
+    last: Option<Instant>,
+    tools: Tools,
+}
+
+/// What reading needs again and again.
+struct Tools {
+    reader: Reader,
+    recipients: Recipients,
+    listing: Vec<u8>,
+    log: Vec<u8>,
+}
+
+impl Spool {
+    pub(super) fn new(queue_directory: &Path) -> Self {
+        Self {
+            root: queue_directory.to_owned(),
+            directories: BTreeMap::new(),
+            names: Domains::default(),
+            extras: Extras::default(),
+            identity: None,
+            last: None,
+            tools: Tools {
+                reader: Reader::default(),
+                recipients: Recipients::default(),
+                listing: Vec::with_capacity(64 << 10),
+                log: Vec::new(),
+            },
+        }
+    }
+
+    /// Whether the index is still to be built.
+    pub(super) fn is_new(&self) -> bool {
+        self.last.is_none()
+    }
+
+    /// Brings the index up to date and sums it up.
+    pub(super) fn read(&mut self, domains: usize, queue_run_delay: Duration) -> Result<Snapshot, SpoolError> {
+        let result = self.update().map(|()| self.sum_up(domains, queue_run_delay));
+        if result.is_err() {
+            // What was half done is not to be trusted; a directory listed anew costs little against a wrong number.
+            for directory in self.directories.values_mut() {
+                directory.distrust();
+            }
+        }
+        result
+    }
+
+    fn update(&mut self) -> Result<(), SpoolError> {
+        let begun = Instant::now();
+        let root = openat(CWD, &self.root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+            .map_err(|e| self.error(b"", e))?;
+        let stat = rustix::fs::fstat(&root).map_err(|e| self.error(b"", e))?;
+        let identity = Some((stat.st_dev, stat.st_ino));
+        if self.identity != identity {
+            *self = Self { identity, ..Self::new(&self.root) };
+        }
+        let trust = !on_network(&root);
+        let now = Clock::now().wall;
+        for kind in QueueKind::ALL {
+            let mut paths = vec![kind.name().as_bytes().to_vec()];
+            while let Some(path) = paths.pop() {
+                self.visit(&root, kind, path, &mut paths, trust, now)?;
+            }
+        }
+        self.sweep(&root, begun)?;
+        self.last = Some(begun);
+        Ok(())
+    }
+
+    /// Lists the directory at `path` if it may have changed, and pushes those below it.
+    fn visit(
+        &mut self,
+        root: &OwnedFd,
+        kind: QueueKind,
+        path: Vec<u8>,
+        paths: &mut Vec<Vec<u8>>,
+        trust: bool,
+        now: i64,
+    ) -> Result<(), SpoolError> {
+        let stat = match statat(root, path.as_slice(), AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => stat,
+            Err(Errno::NOENT) => return self.gone(kind, &path),
+            Err(e) => return Err(self.error(&path, e)),
+        };
+        let busy = matches!(kind, QueueKind::Maildrop | QueueKind::Incoming | QueueKind::Active);
+        let directory = self.directories.entry(path.clone()).or_insert_with(|| Directory::new(kind));
+        if busy || !trust || directory.may_have_changed(&stat) {
+            let fd = match open_directory(root, &path) {
+                Ok(fd) => fd,
+                Err(Errno::NOENT) => return self.gone(kind, &path),
+                Err(e) => return Err(self.error(&path, e)),
+            };
+            let found =
+                Listed { root: root.as_fd(), path: &path, now, names: &mut self.names, extras: &mut self.extras };
+            if let Err(e) = directory.list(fd, found, &mut self.tools) {
+                return Err(self.error(&path, e));
+            }
+        }
+        let below = |child: u8| [&path, &b"/"[..], &[child]].concat();
+        let children = directory.children.clone();
+        if path.iter().filter(|b| **b == b'/').count() < DEPTH {
+            paths.extend(children.iter().map(|c| below(*c)));
+        }
+        // A hash directory that was removed takes its entries along.
+        let stale: Vec<Vec<u8>> = self
+            .directories
+            .range(below(0)..below(u8::MAX))
+            .map(|(p, _)| p)
+            .filter(|p| p.get(path.len() + 1).is_none_or(|c| !children.contains(c)))
+            .cloned()
+            .collect();
+        stale.iter().for_each(|p| self.forget(p));
+        Ok(())
+    }
+
+    /// A directory is not there: nothing is in it, unless it is one no Postfix is without.
+    fn gone(&mut self, kind: QueueKind, path: &[u8]) -> Result<(), SpoolError> {
+        if path == kind.name().as_bytes()
+            && matches!(kind, QueueKind::Incoming | QueueKind::Active | QueueKind::Deferred)
+        {
+            return Err(SpoolError::Missing(self.root.join(kind.name())));
+        }
+        self.forget(path);
+        Ok(())
+    }
+
+    fn forget(&mut self, path: &[u8]) {
+        if let Some(directory) = self.directories.remove(path) {
+            directory.release(&mut self.extras);
+        }
+    }
+
+    /// Looks again at so many files that all have been looked at within [`SWEEP`].
+    fn sweep(&mut self, root: &OwnedFd, begun: Instant) -> Result<(), SpoolError> {
+        let Some(last) = self.last else { return Ok(()) };
+        let files: usize = self.directories.values().map(|d| d.entries.len()).sum();
+        let part = begun.saturating_duration_since(last).as_secs_f64() / SWEEP.as_secs_f64();
+        let mut quota = (files as f64 * part).ceil() as usize;
+        let mut order: Vec<(Instant, Vec<u8>)> = self
+            .directories
+            .iter()
+            .filter(|(_, d)| d.looked_at.is_some_and(|at| at < last) && !d.entries.is_empty())
+            .filter_map(|(path, d)| Some((d.looked_at?, path.clone())))
+            .collect();
+        order.sort_unstable();
+        for (_, path) in order {
+            if quota == 0 {
+                break;
+            }
+            let fd = match open_directory(root, &path) {
+                Ok(fd) => fd,
+                // It will be missed at the next reading.
+                Err(Errno::NOENT) => continue,
+                Err(e) => return Err(self.error(&path, e)),
+            };
+            let Some(directory) = self.directories.get_mut(&path) else { continue };
+            let found =
+                Listed { root: root.as_fd(), path: &path, now: 0, names: &mut self.names, extras: &mut self.extras };
+            match directory.sweep(fd, found, &mut self.tools, quota) {
+                Ok(looked_at) => quota = quota.saturating_sub(looked_at),
+                Err(e) => return Err(self.error(&path, e)),
+            }
+        }
+        Ok(())
+    }
+
+    fn sum_up(&mut self, domains: usize, queue_run_delay: Duration) -> Snapshot {
+        let clock = Clock::now();
+        let mut queues: [Queue; 7] = Default::default();
+        let mut waiting = vec![Waiting::default(); self.names.len() + 1];
+        let mut used = vec![false; self.names.len() + 1];
+        let mut reasons = [0_u64; DeferReason::ALL.len()];
+        let mut group_bits = 0;
+        let late = clock.wall.saturating_sub(i64::try_from(2 * queue_run_delay.as_secs()).unwrap_or(i64::MAX));
+        let late = entry::seconds(late);
+        for directory in self.directories.values() {
+            let kind = directory.kind;
+            let row = &mut queues[kind.position()];
+            *row.overdue.get_or_insert(0) += 0;
+            *row.ignored.get_or_insert(0) += directory.foreign;
+            let of_interest = matches!(kind, QueueKind::Incoming | QueueKind::Active | QueueKind::Deferred);
+            for entry in &directory.entries {
+                group_bits += u64::from(kind.is_mail() && entry.has(flag::GROUP_BITS));
+                if !entry.has(flag::MESSAGE) {
+                    *row.ignored.get_or_insert(0) += 1;
+                    continue;
+                }
+                let recipients = entry.recipients(&self.extras);
+                let arrival = i64::from(entry.arrival);
+                row.add(&clock, arrival, u64::from(recipients), u64::from(entry.size));
+                row.unreadable += u64::from(entry.has(flag::UNREADABLE));
+                row.null_senders += u64::from(entry.has(flag::NULL_SENDER));
+                row.forced_expire += u64::from(entry.has(flag::FORCED_EXPIRE));
+                if kind == QueueKind::Deferred {
+                    *row.overdue.get_or_insert(0) += u64::from(entry.mtime < late);
+                    entry.each_reason(&self.extras, |reason, count| {
+                        if let Some(sum) = reasons.get_mut(reason) {
+                            *sum += u64::from(count);
+                        }
+                    });
+                }
+                entry.each_domain(&self.extras, |domain, count| {
+                    let domain = domain as usize;
+                    if let (Some(used), Some(waiting)) = (used.get_mut(domain), waiting.get_mut(domain)) {
+                        *used = true;
+                        if of_interest {
+                            waiting.add(count, arrival);
+                        }
+                    }
+                });
+            }
+        }
+        let backlog = Backlog::pick(&self.names, &waiting, domains);
+        self.names.retain(|number| used.get(number as usize).copied().unwrap_or(true));
+        // A queue whose directory does not exist is empty.
+        for row in &mut queues {
+            row.overdue.get_or_insert(0);
+            row.ignored.get_or_insert(0);
+        }
+        Snapshot {
+            clock,
+            queues: queues.map(Some),
+            merged: false,
+            backlog,
+            reasons,
+            group_bits: Some(group_bits),
+            swept: self.directories.values().filter(|d| !d.entries.is_empty()).filter_map(|d| d.looked_at).min(),
+        }
+    }
+
+    fn error(&self, path: &[u8], error: Errno) -> SpoolError {
+        use std::os::unix::ffi::OsStrExt;
+        let path = match path {
+            b"" => self.root.clone(),
+            below => self.root.join(std::ffi::OsStr::from_bytes(below)),
+        };
+        match error {
+            Errno::ACCESS | Errno::PERM => SpoolError::Denied(path),
+            Errno::NOENT | Errno::NOTDIR => SpoolError::Missing(path),
+            other => SpoolError::Io { path, source: other.into() },
+        }
+    }
+}
+
+fn open_directory(root: &OwnedFd, path: &[u8]) -> rustix::io::Result<OwnedFd> {
+    openat(root, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
+}
+
+/// Whether another host may change the directory behind our cache of its mtime.
+fn on_network(root: &OwnedFd) -> bool {
+    // From linux/magic.h: NFS, SMB, CIFS, SMB2, AFS, 9P, CEPH, CODA, GFS2, OCFS2, LUSTRE, FUSE.
+    const MAGIC: [u32; 12] = [
+        0x6969,
+        0x517b,
+        0xff53_4d42,
+        0xfe53_4d42,
+        0x5346_414f,
+        0x0102_1997,
+        0x00c3_6400,
+        0x7375_7245,
+        0x0116_1970,
+        0x7461_636f,
+        0x0bd0_0bd0,
+        0x6573_5546,
+    ];
+    rustix::fs::fstatfs(root).map_or(true, |fs| MAGIC.contains(&(fs.f_type as u32)))
+}

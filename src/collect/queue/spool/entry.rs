@@ -1,0 +1,237 @@
+//! What is remembered of one queue file: 32 octets.
+
+use super::super::domains::Domain;
+use crate::postfix::defer_reason::DeferReason;
+use rustc_hash::FxHasher;
+use rustix::fs::Stat;
+use std::hash::Hasher;
+
+/// One file. No name: the key is a hash of inode and name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) key: u64,
+    /// Fingerprint of ctime, which every change of content, mode or times moves.
+    pub(super) stamp: u32,
+    /// Seconds of mtime: in deferred, the next attempt.
+    pub(super) mtime: u32,
+    /// When the message arrived, in seconds since 1970.
+    pub(super) arrival: u32,
+    /// Octets, up to 4 GiB.
+    pub(super) size: u32,
+    /// [`flag`]s, the reason's class, and above them the number of recipients.
+    bits: u32,
+    /// The recipients' domain; with [`flag::EXTRA`] the place in [`Extras`].
+    pub(super) link: u32,
+}
+
+pub(super) mod flag {
+    /// A message, and not something half written or foreign.
+    pub(in super::super) const MESSAGE: u32 = 1 << 4;
+    pub(in super::super) const NULL_SENDER: u32 = 1 << 5;
+    pub(in super::super) const FORCED_EXPIRE: u32 = 1 << 6;
+    pub(in super::super) const GROUP_BITS: u32 = 1 << 7;
+    /// Found in the listing that is going on.
+    pub(in super::super) const SEEN: u32 = 1 << 8;
+    /// What does not fit is in [`super::Extras`].
+    pub(in super::super) const EXTRA: u32 = 1 << 9;
+    /// The file could not be opened: its recipients are unknown.
+    pub(in super::super) const UNREADABLE: u32 = 1 << 10;
+}
+
+const REASON: u32 = 0xf;
+const COUNT_SHIFT: u32 = 12;
+/// More recipients than this are counted in [`Extras`].
+const COUNT_MOST: u32 = u32::MAX >> COUNT_SHIFT;
+
+/// The key of a file.
+pub(super) fn key(inode: u64, name: &[u8]) -> u64 {
+    let mut hasher = FxHasher::default();
+    hasher.write_u64(inode);
+    hasher.write(name);
+    hasher.finish()
+}
+
+/// The fingerprint of a ctime.
+pub(super) fn stamp(stat: &Stat) -> u32 {
+    let mixed = (stat.st_ctime as u64 ^ stat.st_ctime_nsec << 32).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (mixed >> 32) as u32
+}
+
+/// Seconds since 1970 in 32 bits, which last until 2106.
+pub(super) fn seconds(time: i64) -> u32 {
+    u32::try_from(time.max(0)).unwrap_or(u32::MAX)
+}
+
+impl Entry {
+    /// A file without recipients.
+    pub(super) fn new(key: u64, stat: &Stat, flags: u32) -> Self {
+        let (mtime, size) = (seconds(stat.st_mtime), u32::try_from(stat.st_size).unwrap_or(u32::MAX));
+        Self { key, stamp: stamp(stat), mtime, arrival: mtime, size, bits: flags, link: 0 }
+    }
+
+    pub(super) fn has(&self, flag: u32) -> bool {
+        self.bits & flag != 0
+    }
+
+    pub(super) fn set(&mut self, flag: u32) {
+        self.bits |= flag;
+    }
+
+    pub(super) fn clear(&mut self, flag: u32) {
+        self.bits &= !flag;
+    }
+
+    /// Takes the recipients over.
+    pub(super) fn set_recipients(&mut self, found: &Recipients, extras: &mut Extras) {
+        match found.compact() {
+            Some((domain, count, reason)) => {
+                self.bits |= count << COUNT_SHIFT | reason;
+                self.link = domain;
+            }
+            None => {
+                self.bits |= flag::EXTRA;
+                self.link = extras.add(found);
+            }
+        }
+    }
+
+    /// Gives back what is kept elsewhere.
+    pub(super) fn release(&self, extras: &mut Extras) {
+        if self.has(flag::EXTRA) {
+            extras.remove(self.link);
+        }
+    }
+
+    /// How many recipients.
+    pub(super) fn recipients(&self, extras: &Extras) -> u32 {
+        match extras.of(self) {
+            Some(extra) => extra.domains.iter().fold(0, |sum: u32, (_, count)| sum.saturating_add(*count)),
+            None => self.bits >> COUNT_SHIFT,
+        }
+    }
+
+    /// Every domain with its recipients.
+    pub(super) fn each_domain(&self, extras: &Extras, mut visit: impl FnMut(Domain, u32)) {
+        match extras.of(self) {
+            Some(extra) => extra.domains.iter().for_each(|(domain, count)| visit(*domain, *count)),
+            None if self.bits >> COUNT_SHIFT > 0 => visit(self.link, self.bits >> COUNT_SHIFT),
+            None => {}
+        }
+    }
+
+    /// Every reason (its place in [`DeferReason::ALL`]) with its recipients.
+    pub(super) fn each_reason(&self, extras: &Extras, mut visit: impl FnMut(usize, u32)) {
+        match extras.of(self) {
+            Some(extra) => extra.reasons.iter().for_each(|(reason, count)| visit(usize::from(*reason), *count)),
+            None => {
+                if let Some(reason) = (self.bits & REASON).checked_sub(1) {
+                    visit(reason as usize, self.bits >> COUNT_SHIFT);
+                }
+            }
+        }
+    }
+}
+
+/// Recipients of one file while it is read.
+#[derive(Debug, Default)]
+pub(super) struct Recipients {
+    domains: Vec<(Domain, u32)>,
+    reasons: Vec<(u8, u32)>,
+}
+
+impl Recipients {
+    pub(super) fn clear(&mut self) {
+        self.domains.clear();
+        self.reasons.clear();
+    }
+
+    pub(super) fn add(&mut self, domain: Domain) {
+        // Mail to many domains comes sorted by the sender's list at best; a list of 1,000 costs little here.
+        match self.domains.last_mut() {
+            Some((last, count)) if *last == domain => *count = count.saturating_add(1),
+            _ => self.domains.push((domain, 1)),
+        }
+    }
+
+    pub(super) fn add_reason(&mut self, reason: DeferReason) {
+        let place = reason as u8 - 1;
+        match self.reasons.iter_mut().find(|(have, _)| *have == place) {
+            Some((_, count)) => *count = count.saturating_add(1),
+            None => self.reasons.push((place, 1)),
+        }
+    }
+
+    /// One entry a domain.
+    pub(super) fn merge(&mut self) {
+        self.domains.sort_unstable();
+        self.domains.dedup_by(|later, first| {
+            let same = later.0 == first.0;
+            if same {
+                first.1 = first.1.saturating_add(later.1);
+            }
+            same
+        });
+    }
+
+    /// Domain, number and reason where there is one domain and one reason (or none) for all: nearly all mail.
+    fn compact(&self) -> Option<(Domain, u32, u32)> {
+        let (domain, count) = match self.domains.as_slice() {
+            [] => (0, 0),
+            [(domain, count)] if *count <= COUNT_MOST => (*domain, *count),
+            _ => return None,
+        };
+        match self.reasons.as_slice() {
+            [] => Some((domain, count, 0)),
+            [(reason, waiting)] if *waiting == count => Some((domain, count, u32::from(*reason) + 1)),
+            _ => None,
+        }
+    }
+}
+
+struct Extra {
+    domains: Box<[(Domain, u32)]>,
+    reasons: Box<[(u8, u32)]>,
+}
+
+/// What does not fit into an [`Entry`].
+#[derive(Default)]
+pub(super) struct Extras {
+    slots: Vec<Option<Box<Extra>>>,
+    free: Vec<u32>,
+}
+
+impl Extras {
+    fn of(&self, entry: &Entry) -> Option<&Extra> {
+        if entry.has(flag::EXTRA) { self.slots.get(entry.link as usize)?.as_deref() } else { None }
+    }
+
+    fn add(&mut self, found: &Recipients) -> u32 {
+        let extra = Extra { domains: found.domains.as_slice().into(), reasons: found.reasons.as_slice().into() };
+        let extra = Some(Box::new(extra));
+        match self.free.pop() {
+            Some(place) => {
+                self.slots[place as usize] = extra;
+                place
+            }
+            None => {
+                self.slots.push(extra);
+                self.slots.len() as u32 - 1
+            }
+        }
+    }
+
+    fn remove(&mut self, place: u32) {
+        if let Some(slot) = self.slots.get_mut(place as usize)
+            && slot.take().is_some()
+        {
+            self.free.push(place);
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn used(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+}
+
+const _: () = assert!(size_of::<Entry>() == 32, "a million of them must fit into 32 MiB");
