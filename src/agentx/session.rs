@@ -4,8 +4,10 @@
 //! then already in [`Session::output`]) and ends with it: any error it returns means "drop the connection and begin a new
 //! one". Two sessions on one connection would confuse snmpd, which sends every request with the id of the younger.
 //!
-//!     Opening ─► Open: Register each region ─► AddAgentCaps ─► all registered; Ping when it is quiet
-//!                refused regions are tried again after 1, 2, 4 … 30 s, the rest goes on meanwhile
+//! ```text
+//! Opening ─► Open: Register each region ─► AddAgentCaps ─► all registered; Ping when it is quiet
+//!            refused regions are tried again after 1, 2, 4 … 30 s, the rest goes on meanwhile
+//! ```
 //!
 //! Not here: deciding when to connect (`link`), what is answered (`Objects`), words for people (`remedy`).
 
