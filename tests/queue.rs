@@ -304,8 +304,10 @@ fn a_mixed_queue_at_rest_in_three_instances() {
     assert_eq!(showq.gauge(&[1, 2, 1, 1, 0]), None, "no total without all of it");
     // And back: the sockets answer again.
     instances.iter_mut().for_each(TestPostfix::start);
-    showq.refresh(3);
-    assert!(showq.queue(3, "deferred")[0].is_some());
+    common::wait_for("showq's answer", common::PATIENCE, || {
+        showq.refresh(3);
+        showq.queue(3, "deferred")[0]
+    });
 }
 
 #[test]

@@ -28,11 +28,16 @@ pub struct Options {
     pub queue_ids: usize,
     /// Every syslog_name met is an instance (`count`).
     pub discover: bool,
+    /// Filters of instances met that way.
+    pub filters: Vec<Filter>,
+    /// Reinjecting labels of instances met that way.
+    pub reinject_labels: Vec<Vec<u8>>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { hosts: Vec::new(), queue_ids: 262_144, discover: false }
+        let (hosts, filters, reinject_labels) = Default::default();
+        Self { hosts, queue_ids: 262_144, discover: false, filters, reinject_labels }
     }
 }
 
@@ -65,7 +70,7 @@ pub struct Instance {
 /// What was read from one file or journal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-#[expect(missing_docs, reason = "each is the object of its name; the MIB says what it counts")]
+#[allow(missing_docs, reason = "each is the object of its name; the MIB says what it counts")]
 pub struct SourceCounters {
     pub lines: u64,
     pub unrecognised: u64,
@@ -380,7 +385,8 @@ impl Engine {
         if index > 256 {
             return None;
         }
-        let settings = Settings { name: syslog_name.clone(), index, syslog_name, ..Settings::default() };
+        let (filters, reinject_labels) = (self.options.filters.clone(), self.options.reinject_labels.clone());
+        let settings = Settings { name: syslog_name.clone(), index, syslog_name, filters, reinject_labels };
         let position = self.add(settings, State::default());
         Some((position, tag.name.get(end + 1..).unwrap_or_default()))
     }

@@ -8,6 +8,7 @@
 //! Where a log that was never read before is begun is configured (`log.from`): at its end by default, so that an old log
 //! does not look like today's mail.
 
+pub mod count;
 pub mod counters;
 pub mod engine;
 mod flow;
@@ -127,7 +128,7 @@ impl LogCollector {
         let options = Options {
             hosts: config.hosts.iter().map(|host| host.clone().into_bytes()).collect(),
             queue_ids: config.queue_ids,
-            discover: false,
+            ..Options::default()
         };
         let mut engine = Engine::new(options);
         engine.template = absent.template;
@@ -411,6 +412,14 @@ impl Collector for LogCollector {
             return Next::After(TICK);
         }
         let more = self.read();
+        // Where a log was begun is saved before anything is shown: after a kill -9 a second first start would begin at its
+        // end again, and lose what came between.
+        if self.streams.iter().any(|s| !s.anchored && s.is_open()) {
+            self.save();
+            // A disk that is full now is tried again at the usual pace.
+            self.dirty |= self.save_error.is_some();
+            self.streams.iter_mut().for_each(|s| s.anchored |= s.is_open());
+        }
         self.report();
         self.publish();
         if self.dirty && self.saved_at.elapsed() >= SAVE {

@@ -7,8 +7,8 @@ use crate::postfix::log::text::has;
 
 /// postfixRejectReason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the labels of the enumeration; the MIB describes them")]
-pub enum RejectReason {
+#[allow(missing_docs, reason = "the labels of the enumeration; the MIB describes them")]
+pub(super) enum RejectReason {
     UnknownRecipient = 1,
     RelayDenied = 2,
     Dnsbl = 3,
@@ -30,7 +30,7 @@ pub enum RejectReason {
 }
 
 /// The labels, in the order of the numbers.
-pub const LABELS: [&str; 18] = [
+pub(super) const LABELS: [&str; 18] = [
     "unknownRecipient",
     "relayDenied",
     "dnsbl",
@@ -53,7 +53,7 @@ pub const LABELS: [&str; 18] = [
 
 impl RejectReason {
     /// The class of a reply of smtpd; the envelope that follows it in the line is not looked at.
-    pub fn of(reply: &[u8]) -> Self {
+    pub(super) fn of(reply: &[u8]) -> Self {
         let reply = memchr::memmem::rfind(reply, b"; from=<").map_or(reply, |end| &reply[..end]);
         const CLASSES: &[(RejectReason, &[&[u8]])] = &[
             (RejectReason::Dnsbl, &[b"blocked using "]),

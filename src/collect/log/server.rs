@@ -58,7 +58,9 @@ impl Instance {
                         _ => {}
                     }
                 }
-                pid.into_iter().for_each(|pid| drop(self.state.sessions.remove(&pid)));
+                if let Some(pid) = pid {
+                    self.state.sessions.remove(&pid);
+                }
                 return true;
             }
             _ => {}
