@@ -131,7 +131,8 @@ fn the_sweep_finds_modes_and_retry_times_in_ten_minutes() {
         if i % 2 == 0 {
             fs::write(&path, envelope(&[])).unwrap();
             let then = Timespec { tv_sec: 1_000, tv_nsec: 0 };
-            utimensat(CWD, &path, &Timestamps { last_access: then, last_modification: then }, AtFlags::empty()).unwrap();
+            utimensat(CWD, &path, &Timestamps { last_access: then, last_modification: then }, AtFlags::empty())
+                .unwrap();
         }
     }
     let mut forced = Vec::new();
@@ -180,7 +181,8 @@ fn domains_and_reasons_of_all_shapes() {
     fs::create_dir_all(fake.path("defer/A")).unwrap();
     let refused = "reason=connect to x[192.0.2.1]:25: Connection refused\n";
     fs::write(fake.path("defer/A/A0001"), format!("recipient=a\n{refused}\nrecipient=b\n{refused}\n")).unwrap();
-    fs::write(fake.path("defer/A/A0002"), format!("recipient=a\n{refused}\nrecipient=b\nreason=x timed out\n\n")).unwrap();
+    fs::write(fake.path("defer/A/A0002"), format!("recipient=a\n{refused}\nrecipient=b\nreason=x timed out\n\n"))
+        .unwrap();
     let snapshot = fake.spool().read(1, Duration::from_secs(300)).unwrap();
     let reason = |r: DeferReason| snapshot.reasons[r as usize - 1];
     assert_eq!((reason(DeferReason::ConnectionRefused), reason(DeferReason::TimedOut)), (3, 1));
