@@ -81,6 +81,8 @@ struct Tools {
     recipients: Recipients,
     listing: Vec<u8>,
     log: Vec<u8>,
+    /// Whether files may be read without touching their access time.
+    no_atime: bool,
 }
 
 impl Spool {
@@ -98,6 +100,7 @@ impl Spool {
                 recipients: Recipients::default(),
                 listing: Vec::with_capacity(64 << 10),
                 log: Vec::new(),
+                no_atime: true,
             },
         }
     }

@@ -280,8 +280,21 @@ impl Listed<'_> {
         tools: &mut Tools,
     ) -> rustix::io::Result<Look> {
         let options = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        // Opened first and looked at then: one walk to the file instead of two.
-        let (file, stat) = match openat(directory, name, options, Mode::empty()) {
+        // Opened first and looked at then: one walk to the file instead of two. Owner and root read without a trace; for
+        // others every first reading of a file would cost a failed attempt, so it is made once.
+        let opened = match tools.no_atime {
+            true => openat(directory, name, options | OFlags::NOATIME, Mode::empty()),
+            false => openat(directory, name, options, Mode::empty()),
+        };
+        let opened = match opened {
+            Err(Errno::PERM) if tools.no_atime => {
+                // A local submission belongs to its user, whoever we are.
+                tools.no_atime = kind == QueueKind::Maildrop;
+                openat(directory, name, options, Mode::empty())
+            }
+            other => other,
+        };
+        let (file, stat) = match opened {
             Ok(fd) => {
                 let stat = rustix::fs::fstat(&fd)?;
                 (Some(File::from(fd)), stat)
