@@ -23,6 +23,8 @@ pub enum Command {
     Dump(ConfigFile),
     /// Look at configuration, Postfix, rights, state directory and snmpd, and say what to do about each
     Check(ConfigFile),
+    /// Count log files from start to end and print every counter
+    Count(crate::collect::log::count::Args),
 }
 
 /// Which configuration.

@@ -35,6 +35,9 @@ pub enum Failure {
     /// No state directory.
     #[error(transparent)]
     State(#[from] StateError),
+    /// `count` could not read a log.
+    #[error(transparent)]
+    Count(#[from] collect::log::count::CountError),
     /// The system gives no thread, no signal handler, no standard output.
     #[error("{0}: {1}")]
     System(&'static str, io::Error),

@@ -4,7 +4,9 @@ use clap::Parser;
 use postfix_agentx::{
     check,
     cli::{Cli, Command},
-    daemon, dump,
+    collect::log::count,
+    daemon::{self, Failure},
+    dump,
 };
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
@@ -25,6 +27,7 @@ fn main() -> ExitCode {
         Command::Run(file) => daemon::run(file.config.as_deref()),
         Command::Dump(file) => dump::run(file.config.as_deref()),
         Command::Check(file) => check::run(file.config.as_deref()),
+        Command::Count(args) => count::run(&args).map(|()| ExitCode::SUCCESS).map_err(Failure::from),
     };
     result.unwrap_or_else(|failure| {
         eprintln!("postfix-agentx: {failure}");

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 /// postfixMailTable: the way of mail through one instance, or (as totals) through all.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
-#[expect(missing_docs, reason = "each is the object of its name; the MIB says what it counts")]
+#[allow(missing_docs, reason = "each is the object of its name; the MIB says what it counts")]
 pub struct Mail {
     pub received_messages: u64,
     pub received_smtp: u64,
@@ -55,7 +55,7 @@ pub struct Mail {
 /// The counters postfixTotals has, as accumulators of their own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-#[expect(missing_docs, reason = "each is the object of its name; the MIB says what it counts")]
+#[allow(missing_docs, reason = "each is the object of its name; the MIB says what it counts")]
 pub struct Totals {
     pub received: u64,
     pub delivered: u64,
@@ -116,7 +116,7 @@ impl Totals {
 /// postfixTransportTable: one service that delivers. Sums in milliseconds.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
-#[expect(missing_docs, reason = "each is the object of its name; the MIB says what it counts")]
+#[allow(missing_docs, reason = "each is the object of its name; the MIB says what it counts")]
 pub struct Transport {
     pub sent: u64,
     pub deferrals: u64,
@@ -146,7 +146,7 @@ pub const DELAY_LIMITS: [u64; 10] = [100, 300, 1_000, 3_000, 10_000, 30_000, 100
 /// postfixSmtpdTable: one smtpd service.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
-#[expect(missing_docs, reason = "each is the object of its name; the MIB says what it counts")]
+#[allow(missing_docs, reason = "each is the object of its name; the MIB says what it counts")]
 pub struct Smtpd {
     pub connects: u64,
     pub disconnects: u64,
@@ -168,7 +168,7 @@ pub struct Smtpd {
 /// postfixPostscreenTable.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
-#[expect(missing_docs, reason = "each is the object of its name; the MIB says what it counts")]
+#[allow(missing_docs, reason = "each is the object of its name; the MIB says what it counts")]
 pub struct Postscreen {
     pub connects: u64,
     pub pass_new: u64,
@@ -187,7 +187,7 @@ pub struct Postscreen {
 /// postfixDnsblTable: one list.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
-#[expect(missing_docs, reason = "each is the object of its name; the MIB says what it counts")]
+#[allow(missing_docs, reason = "each is the object of its name; the MIB says what it counts")]
 pub struct Dnsbl {
     pub blocked: u64,
     pub listed: u64,
@@ -196,7 +196,7 @@ pub struct Dnsbl {
 /// postfixMessageTable: one program.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
-#[expect(missing_docs, reason = "each is the object of its name; the MIB says what it counts")]
+#[allow(missing_docs, reason = "each is the object of its name; the MIB says what it counts")]
 pub struct Message {
     pub lines: u64,
     /// When its last line was written, seconds since 1970.
@@ -211,7 +211,7 @@ pub struct Message {
 /// postfixServiceEventTable: one program under master.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
-#[expect(missing_docs, reason = "each is the object of its name; the MIB says what it counts")]
+#[allow(missing_docs, reason = "each is the object of its name; the MIB says what it counts")]
 pub struct ServiceEvents {
     pub starts: u64,
     pub abnormal_exits: u64,
@@ -282,7 +282,7 @@ impl Dsn {
 /// All that is counted of one instance; saved by the instance's name.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
-#[expect(missing_docs, reason = "each is the table of its name")]
+#[allow(missing_docs, reason = "each is the table of its name")]
 pub struct State {
     pub mail: Mail,
     pub transports: Named<Transport>,

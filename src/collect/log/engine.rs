@@ -28,11 +28,16 @@ pub struct Options {
     pub queue_ids: usize,
     /// Every syslog_name met is an instance (`count`).
     pub discover: bool,
+    /// Filters of instances met that way.
+    pub filters: Vec<Filter>,
+    /// Reinjecting labels of instances met that way.
+    pub reinject_labels: Vec<Vec<u8>>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { hosts: Vec::new(), queue_ids: 262_144, discover: false }
+        let (hosts, filters, reinject_labels) = Default::default();
+        Self { hosts, queue_ids: 262_144, discover: false, filters, reinject_labels }
     }
 }
 
@@ -65,7 +70,7 @@ pub struct Instance {
 /// What was read from one file or journal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-#[expect(missing_docs, reason = "each is the object of its name; the MIB says what it counts")]
+#[allow(missing_docs, reason = "each is the object of its name; the MIB says what it counts")]
 pub struct SourceCounters {
     pub lines: u64,
     pub unrecognised: u64,
@@ -118,11 +123,36 @@ impl Program {
             b"local" | b"virtual" => Self::Local,
             b"master" => Self::Master,
             b"postsuper" => Self::Postsuper,
-            b"anvil" | b"scache" | b"verify" | b"tlsmgr" | b"tlsproxy" | b"trivial-rewrite" | b"proxymap" | b"flush"
-            | b"showq" | b"spawn" | b"postlogd" | b"postdrop" | b"postqueue" | b"sendmail" | b"postfix-script"
-            | b"postfix-tls-script" | b"postmulti" | b"postmulti-script" | b"postmap" | b"postalias" | b"postconf"
-            | b"postlog" | b"postcat" | b"postlock" | b"postkick" | b"posttls-finger" | b"postfix" | b"postfix-wrapper"
-            | b"nqmgr_clean" | b"qmail-smtpd" => Self::Helper,
+            b"anvil"
+            | b"scache"
+            | b"verify"
+            | b"tlsmgr"
+            | b"tlsproxy"
+            | b"trivial-rewrite"
+            | b"proxymap"
+            | b"flush"
+            | b"showq"
+            | b"spawn"
+            | b"postlogd"
+            | b"postdrop"
+            | b"postqueue"
+            | b"sendmail"
+            | b"postfix-script"
+            | b"postfix-tls-script"
+            | b"postmulti"
+            | b"postmulti-script"
+            | b"postmap"
+            | b"postalias"
+            | b"postconf"
+            | b"postlog"
+            | b"postcat"
+            | b"postlock"
+            | b"postkick"
+            | b"posttls-finger"
+            | b"postfix"
+            | b"postfix-wrapper"
+            | b"nqmgr_clean"
+            | b"qmail-smtpd" => Self::Helper,
             _ => Self::Unknown,
         }
     }
@@ -313,11 +343,9 @@ impl Engine {
             return Resolved::Foreign;
         }
         // The longest syslog_name wins: `postfix` is a prefix of `postfix/out`.
-        let by_name = self
-            .instances
-            .iter()
-            .enumerate()
-            .filter_map(|(n, i)| Some((i.settings.syslog_name.len(), n, tag.label(i.settings.syslog_name.as_bytes())?)));
+        let by_name = self.instances.iter().enumerate().filter_map(|(n, i)| {
+            Some((i.settings.syslog_name.len(), n, tag.label(i.settings.syslog_name.as_bytes())?))
+        });
         let found = match owner {
             // In a file of its own every line of Postfix is this instance's, whatever `-o syslog_name` says.
             Some(owner) => {
@@ -357,7 +385,8 @@ impl Engine {
         if index > 256 {
             return None;
         }
-        let settings = Settings { name: syslog_name.clone(), index, syslog_name, ..Settings::default() };
+        let (filters, reinject_labels) = (self.options.filters.clone(), self.options.reinject_labels.clone());
+        let settings = Settings { name: syslog_name.clone(), index, syslog_name, filters, reinject_labels };
         let position = self.add(settings, State::default());
         Some((position, tag.name.get(end + 1..).unwrap_or_default()))
     }

@@ -132,7 +132,8 @@ impl Instance {
             b"sent" => {
                 let known = state.ids.delivery(id, false);
                 transport.sent += 1;
-                let filter = sender.filter || self.settings.filters.iter().any(|f| f.takes(sender.program, delivery.relay));
+                let filter =
+                    sender.filter || self.settings.filters.iter().any(|f| f.takes(sender.program, delivery.relay));
                 if delivery.reason.starts_with(b"forwarded as") {
                     mail.forwarded += 1;
                 } else if sender.program == Program::Discard {
@@ -239,7 +240,9 @@ impl Instance {
             // postsuper -r: pickup tells of the new id.
             (Some(id), b"removed" | b"requeued") => self.state.ids.remove(id),
             (Some(_), rest) => {
-                return rest.starts_with(b"released from hold") || rest.starts_with(b"expired") || rest.starts_with(b"released");
+                return rest.starts_with(b"released from hold")
+                    || rest.starts_with(b"expired")
+                    || rest.starts_with(b"released");
             }
             (None, rest) => {
                 let known: [&[u8]; 8] = [

@@ -24,7 +24,7 @@ const OPEN: usize = 32;
 /// What is saved of a followed file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Saved {
+pub(super) struct Saved {
     /// Rotated files that were not finished, oldest first.
     rotated: Vec<Position>,
     /// The file under the log's own name.
@@ -35,7 +35,7 @@ pub struct Saved {
 
 /// How long to wait; tests wait for nothing.
 #[derive(Clone, Copy, Debug)]
-pub struct Patience {
+pub(super) struct Patience {
     /// A rotated file that was not written to for so long is finished.
     pub rotated: Duration,
     /// A file that is about to be compressed may be nowhere for a moment.
@@ -58,7 +58,7 @@ struct Lost {
 
 /// What reading gave.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Progress {
+pub(super) struct Progress {
     /// Bytes handed over.
     pub bytes: usize,
     /// Everything there was has been read.
@@ -70,7 +70,7 @@ pub struct Progress {
 }
 
 /// A followed file.
-pub struct Follower {
+pub(super) struct Follower {
     path: PathBuf,
     patience: Patience,
     rotated: Vec<(Tail, Instant)>,
@@ -86,7 +86,7 @@ pub struct Follower {
 impl Follower {
     /// Follows `path` from where `saved` left it; without that from its end, or its start. What is not there yet is read
     /// from its start when it appears.
-    pub fn new(path: &Path, saved: Option<Saved>, from_start: bool, patience: Patience) -> io::Result<Self> {
+    pub(super) fn new(path: &Path, saved: Option<Saved>, from_start: bool, patience: Patience) -> io::Result<Self> {
         let mut follower = Self {
             path: path.to_owned(),
             patience,
@@ -157,7 +157,7 @@ impl Follower {
     }
 
     /// What must be saved to go on later. Everything handed over is behind these positions.
-    pub fn save(&self) -> Saved {
+    pub(super) fn save(&self) -> Saved {
         let lost = self.lost.iter().map(|l| l.position);
         let rotated = self.rotated.iter().map(|(tail, _)| tail.position);
         Saved {
@@ -168,17 +168,17 @@ impl Follower {
     }
 
     /// Bytes there are and were not handed over.
-    pub fn behind(&self) -> u64 {
+    pub(super) fn behind(&self) -> u64 {
         self.rotated.iter().map(|(tail, _)| tail.behind()).chain(self.current.iter().map(Tail::behind)).sum()
     }
 
     /// The file under the log's name.
-    pub fn current(&self) -> Option<&Tail> {
+    pub(super) fn current(&self) -> Option<&Tail> {
         self.current.as_ref()
     }
 
     /// Reads on, `budget` bytes or a little more.
-    pub fn read(&mut self, budget: usize, lines: &mut dyn FnMut(&[u8])) -> io::Result<Progress> {
+    pub(super) fn read(&mut self, budget: usize, lines: &mut dyn FnMut(&[u8])) -> io::Result<Progress> {
         let mut progress = Progress::default();
         self.search(&mut progress)?;
         let changed = self.rotation(&mut progress)?;
@@ -302,7 +302,9 @@ impl Follower {
         }
         let files = self.beside();
         for mut lost in std::mem::take(&mut self.lost) {
-            let found = files.iter().find(|file| lost.position.identity.is(&file.meta, &file.head) && file.reaches(lost.position.offset));
+            let found = files
+                .iter()
+                .find(|file| lost.position.identity.is(&file.meta, &file.head) && file.reaches(lost.position.offset));
             // Nothing of it was read: whatever it was, it is read from its start as one that came in between.
             if lost.position.offset == 0 && found.is_none() && lost.position.identity.print == Default::default() {
                 continue;

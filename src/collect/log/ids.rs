@@ -92,7 +92,10 @@ impl Ids {
 
     /// A message begins. It replaces an older one of the same id: ids are used again.
     pub fn open(&mut self, id: QueueId, origin: Origin, sender: u16) {
-        self.insert(id, Entry { origin, active: false, deferred: false, sender, turn: 0, recipients: 0, seen: 0, size: 0 });
+        self.insert(
+            id,
+            Entry { origin, active: false, deferred: false, sender, turn: 0, recipients: 0, seen: 0, size: 0 },
+        );
     }
 
     /// cleanup sees a message; if nobody announced it, Postfix made it itself.

@@ -83,7 +83,7 @@ impl Entry {
 }
 
 /// A followed journal.
-pub struct Journal {
+pub(super) struct Journal {
     child: Option<Running>,
     cursor: Option<String>,
     from_start: bool,
@@ -108,14 +108,14 @@ impl Drop for Running {
 
 impl Journal {
     /// Follows from behind `cursor`; without one from the end, or the start.
-    pub fn start(cursor: Option<String>, from_start: bool) -> io::Result<Self> {
+    pub(super) fn start(cursor: Option<String>, from_start: bool) -> io::Result<Self> {
         let mut journal = Self { child: None, cursor, from_start, ended: None, heard: Instant::now() };
         journal.child = Some(journal.spawn()?);
         Ok(journal)
     }
 
     /// Behind the last entry that was counted.
-    pub fn cursor(&self) -> Option<&str> {
+    pub(super) fn cursor(&self) -> Option<&str> {
         self.cursor.as_deref()
     }
 
@@ -128,7 +128,9 @@ impl Journal {
             // The last entry is only there for its cursor.
             None => command.arg("--lines=1"),
         };
-        let missing = |e: io::Error| io::Error::new(e.kind(), format!("journalctl: {e}; give `log: {{ files: [/path] }}` in the configuration"));
+        let missing = |e: io::Error| {
+            io::Error::new(e.kind(), format!("journalctl: {e}; give `log: {{ files: [/path] }}` in the configuration"))
+        };
         let mut child = command
             .env("LC_ALL", "C")
             .stdin(Stdio::null())
@@ -155,7 +157,7 @@ impl Journal {
     }
 
     /// Hands over the entries that have come, each with the second it was written in.
-    pub fn read(&mut self, budget: usize, lines: &mut dyn FnMut(&[u8], i64)) -> io::Result<Progress> {
+    pub(super) fn read(&mut self, budget: usize, lines: &mut dyn FnMut(&[u8], i64)) -> io::Result<Progress> {
         let mut progress = Progress::default();
         if let Some((ended, said)) = &self.ended {
             if ended.elapsed() < PAUSE {

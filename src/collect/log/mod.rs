@@ -8,6 +8,7 @@
 //! Where a log that was never read before is begun is configured (`log.from`): at its end by default, so that an old log
 //! does not look like today's mail.
 
+pub mod count;
 pub mod counters;
 pub mod engine;
 mod flow;
@@ -127,7 +128,7 @@ impl LogCollector {
         let options = Options {
             hosts: config.hosts.iter().map(|host| host.clone().into_bytes()).collect(),
             queue_ids: config.queue_ids,
-            discover: false,
+            ..Options::default()
         };
         let mut engine = Engine::new(options);
         engine.template = absent.template;
@@ -186,7 +187,17 @@ impl LogCollector {
                     let saved = self.absent.streams.remove(&name);
                     let from_start = self.context.config.log.from == LogStart::Start;
                     let Some(index) = self.files.index(&name) else { continue };
-                    tracing::info!(log = name, from = if saved.is_some() { "where it was left" } else if from_start { "start" } else { "end" }, "following");
+                    tracing::info!(
+                        log = name,
+                        from = if saved.is_some() {
+                            "where it was left"
+                        } else if from_start {
+                            "start"
+                        } else {
+                            "end"
+                        },
+                        "following"
+                    );
                     Stream::new(origin, index, saved, from_start, self.patience)
                 }
             };
@@ -361,7 +372,8 @@ impl LogCollector {
             instance.state = self.absent.instances.remove(name).unwrap_or_default();
         }
         streams.iter().for_each(|name| drop(self.absent.streams.remove(name)));
-        let result = encoded.and_then(|bytes| self.context.state.save_bytes(FILE, VERSION, &bytes).map_err(|e| e.to_string()));
+        let result =
+            encoded.and_then(|bytes| self.context.state.save_bytes(FILE, VERSION, &bytes).map_err(|e| e.to_string()));
         self.saved_at = Instant::now();
         match result {
             Ok(()) => {
@@ -400,6 +412,14 @@ impl Collector for LogCollector {
             return Next::After(TICK);
         }
         let more = self.read();
+        // Where a log was begun is saved before anything is shown: after a kill -9 a second first start would begin at its
+        // end again, and lose what came between.
+        if self.streams.iter().any(|s| !s.anchored && s.is_open()) {
+            self.save();
+            // A disk that is full now is tried again at the usual pace.
+            self.dirty |= self.save_error.is_some();
+            self.streams.iter_mut().for_each(|s| s.anchored |= s.is_open());
+        }
         self.report();
         self.publish();
         if self.dirty && self.saved_at.elapsed() >= SAVE {
@@ -414,4 +434,3 @@ impl Collector for LogCollector {
         }
     }
 }
-

@@ -20,7 +20,7 @@ const JOURNALS: [&str; 2] = ["/run/log/journal", "/var/log/journal"];
 
 /// Which streams there are, and whose.
 #[derive(Debug, Default)]
-pub struct Places {
+pub(super) struct Places {
     /// Stream, positions of its instances, whether it is meant for one instance alone.
     pub streams: Vec<(Origin, Vec<usize>, bool)>,
     /// Positions of instances whose log is not to be read.
@@ -33,7 +33,7 @@ pub struct Places {
 
 impl Places {
     /// Of these instances.
-    pub fn of(list: &[Arc<Instance>]) -> Self {
+    pub(super) fn of(list: &[Arc<Instance>]) -> Self {
         let mut places = Self::default();
         for (position, instance) in list.iter().enumerate() {
             match &instance.settings.log {
@@ -103,9 +103,11 @@ fn identity(path: &PathBuf) -> Option<(u64, u64)> {
 
 /// A log that will become unreadable, before it does: postlogd creates maillog_file as 0600 root, and rotation creates it
 /// anew.
-pub fn warning(instance: &Instance) -> Option<String> {
+pub(super) fn warning(instance: &Instance) -> Option<String> {
     let file = instance.parameter("maillog_file").filter(|file| !file.starts_with("/dev/"))?;
-    if instance.settings.log != LogSource::Auto || instance.parameter("maillog_file_permissions").is_some_and(|p| p != "0600") {
+    if instance.settings.log != LogSource::Auto
+        || instance.parameter("maillog_file_permissions").is_some_and(|p| p != "0600")
+    {
         return None;
     }
     let meta = fs::metadata(file).ok()?;
@@ -120,7 +122,7 @@ pub fn warning(instance: &Instance) -> Option<String> {
 }
 
 /// What the engine must know of an instance.
-pub fn settings(instance: &Instance, config: &config::Log) -> Settings {
+pub(super) fn settings(instance: &Instance, config: &config::Log) -> Settings {
     let filters = instance.parameter("content_filter").into_iter().chain(config.filters.iter().map(String::as_str));
     Settings {
         name: instance.name.clone(),

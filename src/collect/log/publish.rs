@@ -5,8 +5,8 @@ use super::{
     engine::{Engine, Instance},
     reject,
     tables::{
-        DEFER_EVENTS, DELAYS, DNSBL, DSN, DelayRow, INSTANCE_LOG, InstanceLog, MAIL, MESSAGES, NamedRow, Of, POSTSCREEN,
-        REJECTS, ReasonRow, SENDERS, SMTPD, SmtpdRow, TRANSPORTS,
+        DEFER_EVENTS, DELAYS, DNSBL, DSN, DelayRow, INSTANCE_LOG, InstanceLog, MAIL, MESSAGES, NamedRow, Of,
+        POSTSCREEN, REJECTS, ReasonRow, SENDERS, SMTPD, SmtpdRow, TRANSPORTS,
     },
 };
 use crate::{mib::Fragment, postfix::defer_reason::DeferReason};
@@ -40,7 +40,8 @@ pub(super) fn fragments(
     sessions: &[Option<FxHashMap<usize, u64>>],
     senders: usize,
 ) -> Vec<Fragment> {
-    let instances = || engine.instances.iter().enumerate().filter(|(n, _)| known(*n)).map(|(_, i)| (i.settings.index, i));
+    let instances =
+        || engine.instances.iter().enumerate().filter(|(n, _)| known(*n)).map(|(_, i)| (i.settings.index, i));
     let of = |pick: fn(&Instance) -> InstanceLog| -> Vec<Of<InstanceLog>> {
         instances().map(|(instance, i)| Of { instance, value: pick(i) }).collect()
     };
@@ -52,7 +53,8 @@ pub(super) fn fragments(
         ids_evicted: i.state.ids.evicted,
     });
     let mail: Vec<_> = instances().map(|(instance, i)| Of { instance, value: i.state.mail.clone() }).collect();
-    let postscreen: Vec<_> = instances().map(|(instance, i)| Of { instance, value: i.state.postscreen.clone() }).collect();
+    let postscreen: Vec<_> =
+        instances().map(|(instance, i)| Of { instance, value: i.state.postscreen.clone() }).collect();
     let dsn: Vec<_> = instances()
         .flat_map(|(instance, i)| i.state.dsn.0.iter().map(move |(code, n)| Of { instance, value: (*code, *n) }))
         .collect();
@@ -78,9 +80,12 @@ pub(super) fn fragments(
             counts: [*deferrals, 0],
         }));
         rejects.extend(
-            (1..)
-                .zip(reject::LABELS.into_iter().zip(&i.state.rejects))
-                .map(|(reason, (name, counts))| ReasonRow { instance, reason, name, counts: *counts }),
+            (1..).zip(reject::LABELS.into_iter().zip(&i.state.rejects)).map(|(reason, (name, counts))| ReasonRow {
+                instance,
+                reason,
+                name,
+                counts: *counts,
+            }),
         );
     }
     let mut smtpd: Vec<SmtpdRow> = Vec::new();

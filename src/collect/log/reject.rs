@@ -7,8 +7,8 @@ use crate::postfix::log::text::has;
 
 /// postfixRejectReason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the labels of the enumeration; the MIB describes them")]
-pub enum RejectReason {
+#[allow(missing_docs, reason = "the labels of the enumeration; the MIB describes them")]
+pub(super) enum RejectReason {
     UnknownRecipient = 1,
     RelayDenied = 2,
     Dnsbl = 3,
@@ -30,7 +30,7 @@ pub enum RejectReason {
 }
 
 /// The labels, in the order of the numbers.
-pub const LABELS: [&str; 18] = [
+pub(super) const LABELS: [&str; 18] = [
     "unknownRecipient",
     "relayDenied",
     "dnsbl",
@@ -53,16 +53,28 @@ pub const LABELS: [&str; 18] = [
 
 impl RejectReason {
     /// The class of a reply of smtpd; the envelope that follows it in the line is not looked at.
-    pub fn of(reply: &[u8]) -> Self {
+    pub(super) fn of(reply: &[u8]) -> Self {
         let reply = memchr::memmem::rfind(reply, b"; from=<").map_or(reply, |end| &reply[..end]);
         const CLASSES: &[(RejectReason, &[&[u8]])] = &[
             (RejectReason::Dnsbl, &[b"blocked using "]),
             (RejectReason::Greylisted, &[b"reylist", b"rey-list"]),
             (RejectReason::RelayDenied, &[b"Relay access denied", b"relay not permitted"]),
-            (RejectReason::UnknownRecipient, &[b"User unknown", b"unknown user", b"undeliverable address", b"No such user"]),
-            (RejectReason::ServerConfiguration, &[b"Server configuration ", b"lookup failure", b"Service unavailable; "]),
-            (RejectReason::Resources, &[b"Insufficient system", b"queue file write error", b"internal error", b"local problem"]),
-            (RejectReason::MessageSize, &[b"essage size exceeds", b"essage file too big", b"essage too big", b"File too big"]),
+            (
+                RejectReason::UnknownRecipient,
+                &[b"User unknown", b"unknown user", b"undeliverable address", b"No such user"],
+            ),
+            (
+                RejectReason::ServerConfiguration,
+                &[b"Server configuration ", b"lookup failure", b"Service unavailable; "],
+            ),
+            (
+                RejectReason::Resources,
+                &[b"Insufficient system", b"queue file write error", b"internal error", b"local problem"],
+            ),
+            (
+                RejectReason::MessageSize,
+                &[b"essage size exceeds", b"essage file too big", b"essage too big", b"File too big"],
+            ),
             (RejectReason::RateLimit, &[b"oo many ", b"rate limit", b"oo much mail", b"throttl"]),
             (RejectReason::Policy, &[b"rejected: Access denied", b"SPF", b"DMARC", b"policy", b"Policy"]),
             (RejectReason::ClientHost, &[b"Client host rejected", b"Client certificate"]),
@@ -73,8 +85,21 @@ impl RejectReason {
             (
                 RejectReason::Protocol,
                 &[
-                    b"pipelining", b"bare <LF>", b"Protocol error", b"Data command rejected", b"yntax", b"STARTTLS", b"HELO", b"EHLO",
-                    b"uthentication", b"oo many hops", b"ommand rejected", b"Bad address", b"nsupported", b"not implemented", b"End-of-data rejected",
+                    b"pipelining",
+                    b"bare <LF>",
+                    b"Protocol error",
+                    b"Data command rejected",
+                    b"yntax",
+                    b"STARTTLS",
+                    b"HELO",
+                    b"EHLO",
+                    b"uthentication",
+                    b"oo many hops",
+                    b"ommand rejected",
+                    b"Bad address",
+                    b"nsupported",
+                    b"not implemented",
+                    b"End-of-data rejected",
                 ],
             ),
         ];
@@ -92,13 +117,22 @@ mod tests {
     #[test]
     fn real_replies() {
         for (reply, class) in [
-            ("550 5.1.1 <x@y>: Recipient address rejected: User unknown in virtual mailbox table; from=<a@b>", UnknownRecipient),
+            (
+                "550 5.1.1 <x@y>: Recipient address rejected: User unknown in virtual mailbox table; from=<a@b>",
+                UnknownRecipient,
+            ),
             ("454 4.7.1 <aap@henk.com>: Relay access denied; to=<aap@henk.com> proto=SMTP helo=<me>", RelayDenied),
-            ("554 5.7.1 Service unavailable; Helo command [news] blocked using dbl.spamhaus.org; http://x; from=<a@b>", Dnsbl),
+            (
+                "554 5.7.1 Service unavailable; Helo command [news] blocked using dbl.spamhaus.org; http://x; from=<a@b>",
+                Dnsbl,
+            ),
             ("450 4.2.0 <x@y>: Recipient address rejected: Greylisted, see http://postgrey; from=<a@b>", Greylisted),
             ("450 4.7.25 Client host rejected: cannot find your hostname, [1.2.3.4]; from=<a@b>", ClientHost),
             ("450 4.7.1 <ylmf-pc>: Helo command rejected: Host not found; from=<a@b>", Helo),
-            ("504 5.5.2 <aap@henk>: Sender address rejected: need fully-qualified address; from=<aap@henk>", SenderAddress),
+            (
+                "504 5.5.2 <aap@henk>: Sender address rejected: need fully-qualified address; from=<aap@henk>",
+                SenderAddress,
+            ),
             ("550 5.1.2 <c@x>: Recipient address rejected: Domain not found; from=<a@b>", RecipientAddress),
             ("554 5.7.1 <c@x>: Recipient address rejected: Access denied; from=<a@b>", Policy),
             ("552 5.3.4 Message size exceeds fixed limit; proto=ESMTP helo=<x>", MessageSize),

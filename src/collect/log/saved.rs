@@ -16,14 +16,14 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The file's name in the state directory.
-pub const FILE: &str = "log";
+pub(super) const FILE: &str = "log";
 /// Changes when an older agent's state cannot be understood any more.
-pub const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 1;
 
 /// One stream, by its name.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub struct SavedStream {
+pub(super) struct SavedStream {
     /// A file's position.
     pub file: Option<follow::Saved>,
     /// The journal's.
@@ -39,7 +39,7 @@ pub struct SavedStream {
 /// Everything.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Everything {
+pub(super) struct Everything {
     /// Host-wide patterns.
     pub template: Template,
     /// postfixTotals.
@@ -56,7 +56,7 @@ pub struct Everything {
 
 impl Everything {
     /// In one piece.
-    pub fn encode(&self) -> Result<Vec<u8>, serde_json::Error> {
+    pub(super) fn encode(&self) -> Result<Vec<u8>, serde_json::Error> {
         let json = serde_json::to_vec(self)?;
         let mut bytes = Vec::with_capacity(json.len() + 4_096);
         bytes.extend((json.len() as u32).to_le_bytes());
@@ -66,7 +66,7 @@ impl Everything {
     }
 
     /// What [`encode`](Self::encode) made; `None` where it is not understood.
-    pub fn decode(bytes: &[u8]) -> Option<Self> {
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let (length, rest) = bytes.split_first_chunk::<4>()?;
         let (json, mut ids) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
         let mut everything: Self = serde_json::from_slice(json).ok()?;

@@ -151,7 +151,10 @@ mod tests {
         senders.failure(None, now);
         let rows = senders.busiest(1, now + 600);
         assert_eq!((rows[0].name.as_str(), rows[0].index, rows[0].messages, rows[0].recipients), ("bot", 2, 10, 500));
-        assert_eq!((rows[1].name.as_str(), rows[1].index, rows[1].messages, rows[1].auth_failures), ("(other)", 1, 1, 3));
+        assert_eq!(
+            (rows[1].name.as_str(), rows[1].index, rows[1].messages, rows[1].auth_failures),
+            ("(other)", 1, 1, 3)
+        );
         let later = senders.busiest(5, now + 4_300);
         assert_eq!(later.len(), 1, "{later:?}");
         assert_eq!(senders.busiest(5, now + 600)[1].name, "alice");

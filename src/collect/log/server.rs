@@ -58,7 +58,9 @@ impl Instance {
                         _ => {}
                     }
                 }
-                pid.into_iter().for_each(|pid| drop(self.state.sessions.remove(&pid)));
+                if let Some(pid) = pid {
+                    self.state.sessions.remove(&pid);
+                }
                 return true;
             }
             _ => {}
@@ -97,7 +99,9 @@ impl Instance {
                 b"too many ",
                 b"milter-",
             ];
-            return known.iter().any(|word| rest.starts_with(word)) || has(rest, b": subject_CN=") || has(rest, b": Trusted: ");
+            return known.iter().any(|word| rest.starts_with(word))
+                || has(rest, b": subject_CN=")
+                || has(rest, b": Trusted: ");
         }
         true
     }
@@ -158,8 +162,8 @@ impl Instance {
             b"redirect" => mail.redirected += 1,
             b"filter" => mail.filtered += 1,
             b"milter-quarantine" => mail.held += 1,
-            b"prepend" | b"bcc" | b"permit" | b"info" | b"warn" | b"warning" | b"delay" | b"hangup" | b"dunno" | b"strip"
-            | b"ignore" | b"replace" | b"milter-accept" | b"proxy-accept" => {}
+            b"prepend" | b"bcc" | b"permit" | b"info" | b"warn" | b"warning" | b"delay" | b"hangup" | b"dunno"
+            | b"strip" | b"ignore" | b"replace" | b"milter-accept" | b"proxy-accept" => {}
             other => return other.starts_with(b"milter-"),
         }
         true
@@ -213,7 +217,8 @@ impl Instance {
             b"hold" | b"milter-hold" => mail.held += 1,
             b"redirect" => mail.redirected += 1,
             b"filter" => mail.filtered += 1,
-            b"replace" | b"prepend" | b"warning" | b"strip" | b"bcc" | b"info" | b"ignore" | b"delay" | b"pass" | b"addheader" => {}
+            b"replace" | b"prepend" | b"warning" | b"strip" | b"bcc" | b"info" | b"ignore" | b"delay" | b"pass"
+            | b"addheader" => {}
             other => return other.starts_with(b"milter-"),
         }
         true

@@ -19,7 +19,7 @@ use std::{
 
 /// Where a stream comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
+pub(super) enum Origin {
     /// A file and its rotations.
     File(PathBuf),
     /// The systemd journal.
@@ -28,7 +28,7 @@ pub enum Origin {
 
 impl Origin {
     /// postfixLogFileName, and the key of the saved state.
-    pub fn name(&self) -> String {
+    pub(super) fn name(&self) -> String {
         match self {
             Self::File(path) => path.display().to_string(),
             Self::Journal => "journal".into(),
@@ -43,7 +43,7 @@ enum Reader {
 }
 
 /// A stream.
-pub struct Stream {
+pub(super) struct Stream {
     /// What it is.
     pub origin: Origin,
     /// postfixLogFileIndex.
@@ -60,8 +60,8 @@ pub struct Stream {
     pub success: Instant,
     /// Seconds since 1970; 0: never.
     pub last_line: i64,
-    /// The same lines come from another stream.
-    pub twin: bool,
+    /// Where it was begun has been saved.
+    pub anchored: bool,
     reader: Reader,
     saved: Option<SavedStream>,
     from_start: bool,
@@ -70,7 +70,13 @@ pub struct Stream {
 
 impl Stream {
     /// Not opened yet.
-    pub fn new(origin: Origin, index: u32, saved: Option<SavedStream>, from_start: bool, patience: Patience) -> Self {
+    pub(super) fn new(
+        origin: Origin,
+        index: u32,
+        saved: Option<SavedStream>,
+        from_start: bool,
+        patience: Patience,
+    ) -> Self {
         let mut source = Source::default();
         let mut last_line = 0;
         if let Some(saved) = &saved {
@@ -87,7 +93,7 @@ impl Stream {
             error: None,
             success: Instant::now(),
             last_line,
-            twin: false,
+            anchored: saved.is_some(),
             reader: Reader::Closed,
             saved,
             from_start,
@@ -96,7 +102,7 @@ impl Stream {
     }
 
     /// Reads on and counts. Returns whether there is more to be read at once.
-    pub fn read(&mut self, engine: &mut Engine, budget: usize) -> Progress {
+    pub(super) fn read(&mut self, engine: &mut Engine, budget: usize) -> Progress {
         match self.advance(engine, budget) {
             Ok(progress) => {
                 self.error = None;
@@ -147,8 +153,13 @@ impl Stream {
         Ok(progress)
     }
 
+    /// It has a position.
+    pub(super) fn is_open(&self) -> bool {
+        !matches!(self.reader, Reader::Closed)
+    }
+
     /// What must be saved.
-    pub fn save(&self) -> Option<SavedStream> {
+    pub(super) fn save(&self) -> Option<SavedStream> {
         let (file, cursor) = match &self.reader {
             Reader::Closed => return self.saved.clone(),
             Reader::File(follower) => (Some(follower.save()), None),
@@ -159,7 +170,7 @@ impl Stream {
     }
 
     /// Bytes not yet counted.
-    pub fn behind(&self) -> u64 {
+    pub(super) fn behind(&self) -> u64 {
         match &self.reader {
             Reader::File(follower) => follower.behind(),
             _ => 0,
@@ -167,7 +178,7 @@ impl Stream {
     }
 
     /// postfixLogFileStatus.
-    pub fn status(&self) -> Status {
+    pub(super) fn status(&self) -> Status {
         match &self.error {
             None if self.caught_up => Status::Ok,
             None => Status::Starting,
@@ -177,7 +188,7 @@ impl Stream {
     }
 
     /// postfixSourceMethod.
-    pub fn method(&self) -> &'static str {
+    pub(super) fn method(&self) -> &'static str {
         match self.origin {
             Origin::File(_) => "file",
             Origin::Journal => "journal",

@@ -159,12 +159,12 @@ pub(super) static INSTANCE_LOG: Table<Of<InstanceLog>> = Table {
     entry: &[1, 3, 2, 1],
     index: |r| Index::from_slice(&[r.instance]),
     columns: &[
-        column(1, "postfixInstanceStarts", Counter32(|r| Some(r.value.starts))),
-        column(2, "postfixInstanceReloads", Counter32(|r| Some(r.value.reloads))),
-        column(3, "postfixInstanceCountersSince", DateAndTime(|r| Some(date(r.value.since)))),
-        column(4, "postfixInstanceCountersAge", Age(|r| instant(r.value.since))),
-        column(5, "postfixInstanceDiscontinuities", Counter32(|r| Some(r.value.discontinuities))),
-        column(6, "postfixInstanceIdsEvicted", Counter32(|r| Some(r.value.ids_evicted))),
+        column(1, "postfixInstanceLogStarts", Counter32(|r| Some(r.value.starts))),
+        column(2, "postfixInstanceLogReloads", Counter32(|r| Some(r.value.reloads))),
+        column(3, "postfixInstanceLogCountersSince", DateAndTime(|r| Some(date(r.value.since)))),
+        column(4, "postfixInstanceLogCountersAge", Age(|r| instant(r.value.since))),
+        column(5, "postfixInstanceLogDiscontinuities", Counter32(|r| Some(r.value.discontinuities))),
+        column(6, "postfixInstanceLogIdsEvicted", Counter32(|r| Some(r.value.ids_evicted))),
     ],
 };
 
@@ -297,7 +297,7 @@ fn delay_name(row: &DelayRow) -> String {
     let stage = STAGES.get(row.stage as usize - 1).unwrap_or(&"");
     match row.limit {
         Some(ms) if ms % 1_000 == 0 => format!("{stage} up to {} s", ms / 1_000),
-        Some(ms) => format!("{stage} up to {} ms", ms),
+        Some(ms) => format!("{stage} up to {ms} ms"),
         None => format!("{stage} longer"),
     }
 }
@@ -448,9 +448,5 @@ const SERVICE_COLUMNS: &[Column<NamedRow<ServiceEvents>>] = &[
     column(4, "postfixServiceEventThrottles", Counter32(|r| Some(r.value.throttles))),
 ];
 
-pub(super) static SERVICE_EVENTS: Table<NamedRow<ServiceEvents>> = Table {
-    name: "postfixServiceEventTable",
-    entry: &[1, 8, 4, 1],
-    index: NamedRow::index,
-    columns: SERVICE_COLUMNS,
-};
+pub(super) static SERVICE_EVENTS: Table<NamedRow<ServiceEvents>> =
+    Table { name: "postfixServiceEventTable", entry: &[1, 8, 4, 1], index: NamedRow::index, columns: SERVICE_COLUMNS };

@@ -17,13 +17,13 @@ use std::{
 };
 
 /// So much is read at once.
-pub const CHUNK: usize = 256 * 1_024;
+pub(super) const CHUNK: usize = 256 * 1_024;
 /// So much of a file's head tells it from others.
 const HEAD: usize = 1_024;
 
 /// Checksum of the first bytes; 1,024 or as many as there were.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Fingerprint {
+pub(super) struct Fingerprint {
     length: u16,
     sum: u32,
 }
@@ -47,7 +47,7 @@ impl Fingerprint {
 
 /// A file as it is known again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Identity {
+pub(super) struct Identity {
     dev: u64,
     ino: u64,
     /// Its head.
@@ -56,19 +56,19 @@ pub struct Identity {
 
 impl Identity {
     /// Whether this is the same inode.
-    pub fn is_inode(&self, meta: &Metadata) -> bool {
+    pub(super) fn is_inode(&self, meta: &Metadata) -> bool {
         (meta.dev(), meta.ino()) == (self.dev, self.ino)
     }
 
     /// Whether the file with this inode and head is the one, or a copy of it.
-    pub fn is(&self, meta: &Metadata, head: &[u8]) -> bool {
+    pub(super) fn is(&self, meta: &Metadata, head: &[u8]) -> bool {
         self.print.fits(head) && (self.is_inode(meta) || !self.print.is_weak())
     }
 }
 
 /// Where a file was left.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Position {
+pub(super) struct Position {
     /// Which file.
     pub identity: Identity,
     /// All before this was counted; the next line begins here.
@@ -80,11 +80,15 @@ pub struct Position {
 enum Content {
     Plain(File),
     /// Streamed: the position is that of the decompressed text.
-    Gzip { decoder: Box<MultiGzDecoder<File>>, pending: Vec<u8>, done: bool },
+    Gzip {
+        decoder: Box<MultiGzDecoder<File>>,
+        pending: Vec<u8>,
+        done: bool,
+    },
 }
 
 /// An open file.
-pub struct Tail {
+pub(super) struct Tail {
     /// Under which name it was found.
     pub path: PathBuf,
     content: Content,
@@ -97,13 +101,13 @@ pub struct Tail {
 }
 
 /// When a file was written last.
-pub fn modified(meta: &Metadata) -> (i64, i64) {
+pub(super) fn modified(meta: &Metadata) -> (i64, i64) {
     (meta.mtime(), meta.mtime_nsec())
 }
 
 /// What one look at a file gave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Look {
+pub(super) enum Look {
     /// So many bytes were handed over; there may be more.
     Read(usize),
     /// Nothing new.
@@ -114,7 +118,7 @@ pub enum Look {
 
 impl Tail {
     /// Opens `path` at `offset`.
-    pub fn open(path: &Path, offset: u64) -> io::Result<Self> {
+    pub(super) fn open(path: &Path, offset: u64) -> io::Result<Self> {
         let file = File::open(path)?;
         let meta = file.metadata()?;
         let gzip = is_gzip(path);
@@ -136,7 +140,7 @@ impl Tail {
     }
 
     /// The state of the inode, whatever its name is now; `None` for compressed ones.
-    pub fn metadata(&self) -> io::Result<Option<Metadata>> {
+    pub(super) fn metadata(&self) -> io::Result<Option<Metadata>> {
         match &self.content {
             Content::Plain(file) => file.metadata().map(Some),
             Content::Gzip { .. } => Ok(None),
@@ -144,17 +148,17 @@ impl Tail {
     }
 
     /// When it was written last; gzip keeps that of what it compresses.
-    pub fn modified(&self) -> (i64, i64) {
+    pub(super) fn modified(&self) -> (i64, i64) {
         self.metadata().ok().flatten().map_or(self.modified, |meta| modified(&meta))
     }
 
     /// Bytes not yet counted.
-    pub fn behind(&self) -> u64 {
+    pub(super) fn behind(&self) -> u64 {
         self.size.saturating_sub(self.position.offset)
     }
 
     /// Begins anew: the file was truncated.
-    pub fn restart(&mut self) {
+    pub(super) fn restart(&mut self) {
         self.position.offset = 0;
         self.position.skipping = false;
         self.position.identity.print = Fingerprint::default();
@@ -162,7 +166,7 @@ impl Tail {
     }
 
     /// Hands over the next complete lines, if any.
-    pub fn look(&mut self, buffer: &mut Vec<u8>, lines: &mut dyn FnMut(&[u8])) -> io::Result<Look> {
+    pub(super) fn look(&mut self, buffer: &mut Vec<u8>, lines: &mut dyn FnMut(&[u8])) -> io::Result<Look> {
         let position = &mut self.position;
         match &mut self.content {
             Content::Plain(file) => {
@@ -208,7 +212,7 @@ impl Tail {
     }
 
     /// The end of a file that nobody writes any more: what stands there without a newline is a line as well.
-    pub fn last_line(&mut self, buffer: &mut Vec<u8>, lines: &mut dyn FnMut(&[u8])) -> io::Result<()> {
+    pub(super) fn last_line(&mut self, buffer: &mut Vec<u8>, lines: &mut dyn FnMut(&[u8])) -> io::Result<()> {
         let rest = match &mut self.content {
             Content::Plain(file) => {
                 buffer.resize(CHUNK, 0);
@@ -225,7 +229,7 @@ impl Tail {
     }
 
     /// The last bytes, for the timestamp of the last line.
-    pub fn ending(&self) -> Vec<u8> {
+    pub(super) fn ending(&self) -> Vec<u8> {
         let Content::Plain(file) = &self.content else { return Vec::new() };
         let mut bytes = vec![0; 4_096];
         let start = self.size.saturating_sub(bytes.len() as u64);
@@ -279,12 +283,12 @@ fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
 }
 
 /// Whether a name says gzip.
-pub fn is_gzip(path: &Path) -> bool {
+pub(super) fn is_gzip(path: &Path) -> bool {
     path.extension().is_some_and(|e| e == "gz")
 }
 
 /// The first KiB of a file's text.
-pub fn head(path: &Path, file: &File) -> io::Result<Vec<u8>> {
+pub(super) fn head(path: &Path, file: &File) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; HEAD];
     if is_gzip(path) {
         bytes.clear();

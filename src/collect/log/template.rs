@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 /// Lines that have each pattern.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-#[expect(missing_docs, reason = "each is the object of its name; the MIB says what it counts")]
+#[allow(missing_docs, reason = "each is the object of its name; the MIB says what it counts")]
 pub struct Template {
     pub delivered: u64,
     pub forwarded: u64,
@@ -28,7 +28,7 @@ pub struct Template {
 
 /// Finds all patterns in one pass over the line. The four that begin with `status=` share one needle.
 #[derive(Clone, Debug)]
-pub struct Patterns {
+pub(super) struct Patterns {
     /// SIMD, where the processor has it.
     packed: Option<Searcher>,
     portable: AhoCorasick,
@@ -39,13 +39,13 @@ const NEEDLES: [&str; 9] =
 
 impl Patterns {
     /// `None` only if the patterns above were impossible.
-    pub fn new() -> Option<Self> {
+    pub(super) fn new() -> Option<Self> {
         let packed = packed::Config::new().builder().extend(NEEDLES).build();
         Some(Self { packed, portable: AhoCorasick::new(NEEDLES).ok()? })
     }
 
     /// Counts `line`.
-    pub fn count(&self, line: &[u8], template: &mut Template) {
+    pub(super) fn count(&self, line: &[u8], template: &mut Template) {
         let mut hits = 0_u16;
         match &self.packed {
             Some(searcher) => {
@@ -121,8 +121,18 @@ mod tests {
         let mut t = Template::default();
         Patterns::new().unwrap().count(line, &mut t);
         [
-            t.delivered, t.forwarded, t.rejected, t.received, t.discarded, t.deferred, t.bounced, t.held, t.fatal, t.warning,
-            t.panic, t.error,
+            t.delivered,
+            t.forwarded,
+            t.rejected,
+            t.received,
+            t.discarded,
+            t.deferred,
+            t.bounced,
+            t.held,
+            t.fatal,
+            t.warning,
+            t.panic,
+            t.error,
         ]
     }
 
