@@ -428,3 +428,53 @@ fn numbers_agree_with_ps_and_host_resources() {
     let resident: i64 = pids.split_ascii_whitespace().map(|n| n.parse::<i64>().unwrap()).sum();
     assert!((1_000..resident).contains(&memory), "{memory} KiB of {resident}");
 }
+
+/// `dump` in namespaces of its own, after `prepare`; by OID. `None` where this machine lets nobody have such.
+fn dump_in(agent: &TestAgent, namespaces: &[&str], prepare: &str) -> Option<BTreeMap<String, String>> {
+    if capture(tool("unshare").args(namespaces).arg("true")).code != 0 {
+        eprintln!("skipped: no right to `unshare {}`", namespaces.join(" "));
+        return None;
+    }
+    let inner = agent.command(&["dump"]);
+    let mut command = tool("unshare");
+    command.args(namespaces).args(["sh", "-c", &format!("{prepare} && exec \"$@\""), "sh"]);
+    command.arg(inner.get_program()).args(inner.get_args()).arg("--config").arg(agent.config_file());
+    let text = capture(&mut command).success();
+    let line = |line: &str| {
+        let (name, value) = line.split_once(" = ")?;
+        Some((name.trim_start_matches('.').to_owned(), value.to_owned()))
+    };
+    Some(text.lines().filter_map(line).collect())
+}
+
+#[test]
+fn what_is_hidden_is_unknown_with_a_remedy() {
+    let snmpd = TestSnmpd::start();
+    let postfix = TestPostfix::builder().start();
+    let agent = TestAgent::new(&snmpd, &[&postfix]);
+    let seen = |tree: &BTreeMap<String, String>, name, index: &[u32]| tree.get(&oid(name, index)).cloned();
+    for option in ["hidepid=1", "hidepid=2"] {
+        let prepare = format!("mount -t proc -o {option} proc /proc");
+        let Some(tree) = dump_in(&agent, &["--mount"], &prepare) else { return };
+        for kind in [MASTER, QMGR, PICKUP] {
+            assert_eq!(seen(&tree, "postfixDaemonState", &[1, kind]).as_deref(), Some("INTEGER: 5"), "{option}");
+            assert_eq!(seen(&tree, "postfixDaemonCpuTime", &[1, kind]), None);
+        }
+        assert_eq!(seen(&tree, "postfixTotalProcesses", &[0]), None);
+        assert_eq!(seen(&tree, "postfixServiceProcesses", &[1, 1]), None);
+        assert!(seen(&tree, "postfixServiceProcessLimit", &[1, 1]).is_some(), "master.cf is still there");
+        assert_eq!(seen(&tree, "postfixInstanceState", &[1]).as_deref(), Some("INTEGER: 1"));
+        let error = seen(&tree, "postfixSourceError", &[1, 4]).unwrap();
+        assert!(error.contains("hidepid=0") && error.contains("ProtectProc"), "{error}");
+    }
+    // A container with the spool, and a master that runs outside of it.
+    let Some(tree) = dump_in(&agent, &["--pid", "--fork", "--mount-proc"], "true") else { return };
+    assert_eq!(seen(&tree, "postfixInstanceState", &[1]).as_deref(), Some("INTEGER: 3"), "not stopped");
+    assert_eq!(seen(&tree, "postfixDaemonState", &[1, QMGR]).as_deref(), Some("INTEGER: 5"));
+    let error = seen(&tree, "postfixSourceError", &[1, 4]).unwrap();
+    assert!(error.contains("pid namespace"), "{error}");
+    postfix.stop();
+    let tree = dump_in(&agent, &["--pid", "--fork", "--mount-proc"], "true").unwrap();
+    assert_eq!(seen(&tree, "postfixInstanceState", &[1]).as_deref(), Some("INTEGER: 2"), "stopped it is");
+    assert_eq!(seen(&tree, "postfixDaemonState", &[1, QMGR]).as_deref(), Some("INTEGER: 3"));
+}
