@@ -10,6 +10,7 @@ pub mod log;
 pub mod process;
 pub mod queue;
 pub mod registry;
+pub mod services;
 mod throttled;
 
 pub use throttled::Throttled;
@@ -46,13 +47,15 @@ pub struct Context {
     pub state: StateDirectory,
     /// Programs master has stopped starting: from the log, for the processes.
     pub throttled: Throttled,
+    /// Which number an entry of master.cf has: from the processes, for the log.
+    pub services: services::ServiceIndices,
 }
 
 impl Context {
     /// No instance is known yet.
     pub fn new(config: Arc<Config>, publisher: Publisher, health: health::Health, state: StateDirectory) -> Self {
-        let (instances, throttled) = Default::default();
-        Self { config, publisher, health, instances, state, throttled }
+        let (instances, throttled, services) = Default::default();
+        Self { config, publisher, health, instances, state, throttled, services }
     }
 }
 

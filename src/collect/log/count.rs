@@ -135,7 +135,7 @@ fn read(path: &Path, engine: &mut Engine, source: &mut Source, progress: &mut Pr
 fn result(engine: &Engine, sources: &[(&PathBuf, Source)], senders: usize) -> Vec<(String, Value)> {
     let root = Oid::from([1, 3]);
     let publisher = Publisher::new(root.clone(), TABLES);
-    let mut fragments = publish::fragments(engine, |_| true, &[], senders);
+    let mut fragments = publish::fragments(engine, |_| true, &[], senders, |_, _| None);
     let mut totals = Totals::default();
     engine.instances.iter().for_each(|i| totals.add(&Totals::default(), &Totals::of(&i.state)));
     fragments.push(TOTAL_MAIL.fragment(&[TotalRow { totals: Some(totals), since: 0, sessions: None }]));
@@ -176,7 +176,21 @@ fn result(engine: &Engine, sources: &[(&PathBuf, Source)], senders: usize) -> Ve
         let index: String = below[column.len()..].iter().map(|n| format!(".{n}")).collect();
         Some((format!("{name}{index}"), value))
     });
-    names.chain(values).collect()
+    // Without master.cf services have a name and no number.
+    let events = engine.instances.iter().flat_map(|i| {
+        i.state.services.iter().flat_map(|(name, events)| {
+            let instance = i.settings.index;
+            [
+                ("AbnormalExits", events.abnormal_exits),
+                ("LimitReached", events.limit_reached),
+                ("Throttles", events.throttles),
+            ]
+            .map(|(column, n)| {
+                (format!("postfixServiceEvent{column}.{instance}.\"{name}\""), Value::Counter32(n as u32))
+            })
+        })
+    });
+    names.chain(values).chain(events).collect()
 }
 
 fn plain(value: &Value) -> String {

@@ -7,6 +7,7 @@ use super::{ids::Ids, senders::Senders};
 use crate::{collect::registry::Registry, postfix::log::text};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// postfixMailTable: the way of mail through one instance, or (as totals) through all.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -298,7 +299,10 @@ pub struct State {
     pub rejects: [[u64; 2]; 18],
     pub dnsbl: Named<Dnsbl>,
     pub messages: Named<Message>,
-    pub services: Named<ServiceEvents>,
+    /// By `name/type` of master.cf's entry.
+    pub services: BTreeMap<String, ServiceEvents>,
+    /// Processes that logged before, and the entry they serve.
+    pub pids: Pids,
     pub starts: u64,
     pub reloads: u64,
     /// Since when nothing was lost, seconds since 1970.
@@ -311,6 +315,46 @@ pub struct State {
     /// Saved beside the rest, in binary.
     #[serde(skip)]
     pub ids: Ids,
+}
+
+/// Processes met in the log, the last 32,768 of them at least.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Pids {
+    young: FxHashMap<u32, u16>,
+    old: FxHashMap<u32, u16>,
+}
+
+impl Pids {
+    const GENERATION: usize = 32_768;
+
+    /// Notes that `pid` serves the entry at this position of master.cf; says whether it is new.
+    pub fn note(&mut self, pid: u32, entry: u16) -> bool {
+        if self.young.contains_key(&pid) {
+            return false;
+        }
+        if self.young.len() >= Self::GENERATION {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(pid, entry);
+        self.old.remove(&pid).is_none()
+    }
+
+    /// What a process served.
+    pub fn get(&self, pid: u32) -> Option<u16> {
+        self.young.get(&pid).or_else(|| self.old.get(&pid)).copied()
+    }
+
+    /// It has ended; its number may come again.
+    pub fn ended(&mut self, pid: u32) {
+        self.young.remove(&pid);
+        self.old.remove(&pid);
+    }
+
+    /// All have ended.
+    pub fn clear(&mut self) {
+        self.young.clear();
+        self.old.clear();
+    }
 }
 
 impl State {

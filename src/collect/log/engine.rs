@@ -5,11 +5,14 @@
 //! as unrecognised, what no instance wrote as foreign.
 
 use super::{
-    counters::{Named, State},
+    counters::{ServiceEvents, State},
     flow::Filter,
     template::{Patterns, Template},
 };
-use crate::postfix::log::{Line, Severity, Tag, text};
+use crate::{
+    collect::registry::{NAMES, OTHER_NAME},
+    postfix::log::{Line, Severity, Tag, text},
+};
 use memchr::memchr;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
@@ -54,6 +57,19 @@ pub struct Settings {
     pub filters: Vec<Filter>,
     /// Labels of smtpd services that take filtered mail back.
     pub reinject_labels: Vec<Vec<u8>>,
+    /// The entries of master.cf, in its order.
+    pub services: Vec<Service>,
+}
+
+/// One entry of master.cf.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Service {
+    /// Its name, the first column.
+    pub name: String,
+    /// `name/type`.
+    pub key: String,
+    /// What runs.
+    pub program: String,
 }
 
 /// One instance: how to read its lines, and what they came to.
@@ -186,6 +202,8 @@ pub(super) struct Sender {
     pub reinjects: bool,
     /// Matches a filter by its label: whatever it sends goes into a content filter.
     pub filter: bool,
+    /// Position of the entry of master.cf it serves.
+    entry: Option<u16>,
 }
 
 /// One stream of lines: a file with all its rotations, or the journal.
@@ -301,6 +319,12 @@ impl Engine {
         let message = instance.state.messages.at(sender.message);
         message.lines += 1;
         message.last = now;
+        if let (Some(entry), Some(pid)) = (sender.entry, line.pid)
+            && instance.state.pids.note(pid, entry)
+        {
+            instance.events(Some(usize::from(entry)), "").starts += 1;
+        }
+        let message = instance.state.messages.at(sender.message);
         let counter = match severity {
             Severity::Info => {
                 if !instance.info(&sender, line, now) {
@@ -374,7 +398,8 @@ impl Engine {
             _ => 0,
         };
         let message = instance.state.messages.slot(&name);
-        Resolved::Ours(Sender { instance: position, program, message, service, reinjects, filter })
+        let entry = instance.serving(&text::name(label), &name).and_then(|entry| u16::try_from(entry).ok());
+        Resolved::Ours(Sender { instance: position, program, message, service, reinjects, filter, entry })
     }
 
     /// `count`: the first component of a tag of Postfix names an instance.
@@ -386,7 +411,8 @@ impl Engine {
             return None;
         }
         let (filters, reinject_labels) = (self.options.filters.clone(), self.options.reinject_labels.clone());
-        let settings = Settings { name: syslog_name.clone(), index, syslog_name, filters, reinject_labels };
+        let settings =
+            Settings { name: syslog_name.clone(), index, syslog_name, filters, reinject_labels, services: Vec::new() };
         let position = self.add(settings, State::default());
         Some((position, tag.name.get(end + 1..).unwrap_or_default()))
     }
@@ -406,6 +432,23 @@ fn suppressed(text: &[u8]) -> u64 {
 }
 
 impl Instance {
+    /// The entry of master.cf that a program with this label serves: the one of that name, else the first with that
+    /// program, since the log tells programs and not services.
+    pub(super) fn serving(&self, label: &str, program: &str) -> Option<usize> {
+        let services = || self.settings.services.iter().enumerate().filter(|(_, s)| s.program == program);
+        services().find(|(_, s)| s.name == label).or_else(|| services().next()).map(|(n, _)| n)
+    }
+
+    /// The events of an entry of master.cf; of what is not known by `name`.
+    pub(super) fn events(&mut self, entry: Option<usize>, name: &str) -> &mut ServiceEvents {
+        let key = entry.and_then(|n| self.settings.services.get(n)).map_or(name, |service| &service.key);
+        if !self.state.services.contains_key(key) {
+            let key = if self.state.services.len() < NAMES { key } else { OTHER_NAME };
+            return self.state.services.entry(key.to_owned()).or_default();
+        }
+        self.state.services.entry(key.to_owned()).or_default()
+    }
+
     /// Counts an informational message; `false` where it is not understood.
     fn info(&mut self, sender: &Sender, line: &Line<'_>, now: i64) -> bool {
         let text = line.text;
@@ -473,12 +516,4 @@ fn helper(rest: &[u8]) -> bool {
         b"Using ",
     ];
     known.iter().any(|word| rest.starts_with(word))
-}
-
-impl<T: Default> Named<T> {
-    /// Counts in the row of `name`.
-    pub(super) fn named(&mut self, name: &str) -> &mut T {
-        let slot = self.slot(name);
-        self.at(slot)
-    }
 }

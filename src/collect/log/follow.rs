@@ -77,6 +77,8 @@ pub(super) struct Follower {
     current: Option<Tail>,
     finished: Vec<Identity>,
     lost: Vec<Lost>,
+    /// The oldest mtime of those that were lost.
+    floor: (i64, i64),
     buffer: Vec<u8>,
     /// Was it ever opened, now or in a life before?
     known: bool,
@@ -94,6 +96,7 @@ impl Follower {
             current: None,
             finished: Vec::new(),
             lost: Vec::new(),
+            floor: (0, 0),
             buffer: Vec::new(),
             known: saved.is_some(),
             from_start,
@@ -145,7 +148,7 @@ impl Follower {
                 let mut tail = Tail::open(&self.path, position.offset)?;
                 let file = File::open(&self.path)?;
                 if position.identity.is(&file.metadata()?, &head(&self.path, &file)?) {
-                    tail.position.skipping = position.skipping;
+                    tail.position = position;
                     self.current = Some(tail);
                     continue;
                 }
@@ -181,7 +184,8 @@ impl Follower {
     pub(super) fn read(&mut self, budget: usize, lines: &mut dyn FnMut(&[u8])) -> io::Result<Progress> {
         let mut progress = Progress::default();
         self.search(&mut progress)?;
-        let changed = self.rotation(&mut progress)?;
+        // Where the new file cannot be opened the old one is still read.
+        let opened = self.rotation(&mut progress);
         // Oldest first.
         let mut position = 0;
         while position < self.rotated.len() {
@@ -199,11 +203,12 @@ impl Follower {
                     }
                     Ok(Look::End) => break,
                     Ok(Look::Truncated) => {
-                        // Nobody truncates a rotated file that still matters.
-                        progress.gaps += 1;
+                        // Copied and truncated, then rotated, before anyone looked.
+                        let position = tail.position;
                         tail.restart();
-                        tail.position.offset = tail.size;
-                        break;
+                        self.lost.push(Lost { position, since: Instant::now(), unread: true });
+                        self.search(&mut progress)?;
+                        return Ok(progress);
                     }
                     Err(e) => return Err(e),
                 }
@@ -213,9 +218,22 @@ impl Follower {
             if over {
                 let (mut tail, _) = self.rotated.remove(position);
                 tail.last_line(&mut self.buffer, lines)?;
+                // As it is now and stays; where it cannot be read any more what is known must do.
+                let _ = tail.meet();
                 self.finish(tail.position.identity);
             } else {
                 position += 1;
+            }
+        }
+        // Before the first of it is counted: what it was before may have been copied away meanwhile.
+        if let Some(mut current) = self.current.take_if(|tail| tail.is_fresh()) {
+            let rotated = self.rotated.len();
+            if current.meet()? {
+                self.between(&current, (0, 0));
+            }
+            self.current = Some(current);
+            if self.rotated.len() > rotated {
+                return Ok(progress);
             }
         }
         while let Some(tail) = &mut self.current {
@@ -242,7 +260,7 @@ impl Follower {
                 }
             }
         }
-        progress.at_end = self.lost.is_empty() && !changed;
+        progress.at_end = self.lost.is_empty() && !opened?;
         Ok(progress)
     }
 
@@ -263,26 +281,36 @@ impl Follower {
         }
         // First opened: an error leaves all as it was.
         let new = Tail::open(&self.path, 0)?;
-        let had = self.current.take();
-        if let Some(old) = had {
+        let mut floor = (0, 0);
+        if let Some(mut old) = self.current.take() {
             progress.rotations += 1;
+            floor = old.position.modified;
+            // Truncated and written anew before it was renamed: its compressed self must be known as the same.
+            if !old.is_itself() {
+                self.lost.push(Lost { position: old.position, since: Instant::now(), unread: true });
+                old.restart();
+            }
+            // Where it cannot be read now it never will be.
+            let _ = old.meet();
             self.rotated.push((old, Instant::now()));
         }
-        self.between(&new);
+        self.between(&new, floor);
         self.current = Some(new);
         Ok(true)
     }
 
-    /// Opens the rotated files that came between what is being read and `new`.
-    fn between(&mut self, new: &Tail) {
-        let oldest = self.rotated.iter().map(|(tail, _)| tail.modified()).max();
+    /// Opens the rotated files that came between what is being read, last written at `floor` when it was read last, and
+    /// `new`.
+    fn between(&mut self, new: &Tail, floor: (i64, i64)) {
         for file in self.beside() {
             let known = self.finished.iter().any(|f| same(f, &file))
-                || self.rotated.iter().any(|(tail, _)| same(&tail.position.identity, &file))
-                || self.lost.iter().any(|l| same(&l.position.identity, &file))
+                || self.rotated.iter().any(|(tail, _)| {
+                    let identity = &tail.position.identity;
+                    identity.is_inode(&file.meta) || same(identity, &file)
+                })
+                || self.lost.iter().any(|l| l.position.offset > 0 && l.position.identity.is(&file.meta, &file.head))
                 || same(&new.position.identity, &file);
-            let newer = oldest.is_none_or(|oldest| file.modified >= oldest);
-            if known || !newer || file.head.is_empty() {
+            if known || file.modified < floor || !file.rotation || file.head.is_empty() {
                 continue;
             }
             match Tail::open(&file.path, 0) {
@@ -301,12 +329,13 @@ impl Follower {
             return Ok(());
         }
         let files = self.beside();
+        self.floor = self.lost.iter().map(|lost| lost.position.modified).min().unwrap_or_default();
         for mut lost in std::mem::take(&mut self.lost) {
             let found = files
                 .iter()
                 .find(|file| lost.position.identity.is(&file.meta, &file.head) && file.reaches(lost.position.offset));
-            // Nothing of it was read: whatever it was, it is read from its start as one that came in between.
-            if lost.position.offset == 0 && found.is_none() && lost.position.identity.print == Default::default() {
+            // Nothing of it was counted: it is read from its start, as one that came in between.
+            if lost.position.offset == 0 && (found.is_some() || lost.position.identity.print.is_weak()) {
                 continue;
             }
             match found.map(|file| Tail::open(&file.path, lost.position.offset)) {
@@ -329,16 +358,21 @@ impl Follower {
             }
         }
         if self.lost.is_empty()
-            && let Some(current) = self.current.take()
+            && let Some(mut current) = self.current.take()
         {
-            // Now the ones after it can be told.
-            self.between(&current);
+            // Now the ones after it can be told. It may have been compressed meanwhile and must be known as itself.
+            let _ = current.meet();
+            self.between(&current, self.floor);
             self.current = Some(current);
         }
         Ok(())
     }
 
     fn finish(&mut self, identity: Identity) {
+        // Nothing was in it, and its inode will be another file's.
+        if identity.print.is_weak() {
+            return;
+        }
         if self.finished.len() >= FINISHED {
             self.finished.remove(0);
         }
@@ -356,10 +390,12 @@ impl Follower {
                 let entry = entry.ok()?;
                 let file_name = entry.file_name();
                 let suffix = file_name.to_str()?.strip_prefix(name)?;
-                if !is_rotation(suffix) {
+                let rotation = is_rotation(suffix);
+                // What was being read is found under any name that begins with the log's: `mail.log.old`.
+                if !rotation && !suffix.starts_with(['.', '-', '_', '~']) {
                     return None;
                 }
-                Beside::look(&entry.path())
+                Beside::look(&entry.path(), rotation)
             })
             .collect();
         files.sort_by(|a, b| a.modified.cmp(&b.modified).then(is_gzip(&a.path).cmp(&is_gzip(&b.path))));
@@ -377,15 +413,17 @@ struct Beside {
     modified: (i64, i64),
     head: Vec<u8>,
     identity: Identity,
+    /// Named as rotated logs are.
+    rotation: bool,
 }
 
 impl Beside {
-    fn look(path: &Path) -> Option<Self> {
+    fn look(path: &Path, rotation: bool) -> Option<Self> {
         let file = File::open(path).ok()?;
         let meta = file.metadata().ok().filter(fs::Metadata::is_file)?;
         let head = head(path, &file).ok()?;
-        let identity = Tail::open(path, 0).ok()?.position.identity;
-        Some(Self { path: path.to_owned(), modified: super::tail::modified(&meta), meta, head, identity })
+        let identity = Identity::new(&meta, &head);
+        Some(Self { rotation, path: path.to_owned(), modified: super::tail::modified(&meta), meta, head, identity })
     }
 
     /// Whether it has as much as was read; of compressed ones opening tells.
@@ -395,7 +433,7 @@ impl Beside {
 }
 
 fn same(identity: &Identity, file: &Beside) -> bool {
-    identity.is(&file.meta, &file.head)
+    identity.is_all_of(&file.meta, &file.head)
 }
 
 /// `.1`, `.2.gz`, `-20240102`, `.20240102-030405.gz`: what stands behind the log's name is made of digits.

@@ -312,7 +312,9 @@ impl LogCollector {
         let sessions: Vec<_> = self.engine.instances.iter_mut().map(publish::sessions).collect();
         let known = |position: usize| self.members.get(position).is_some_and(|m| m.known);
         let senders = self.context.config.log.senders as usize;
-        let mut fragments = publish::fragments(&self.engine, known, &sessions, senders);
+        let mut fragments = publish::fragments(&self.engine, known, &sessions, senders, |instance, key| {
+            self.context.services.get(instance, key)
+        });
         let whole = !self.members.is_empty() && self.members.iter().all(|m| m.known || !m.totals);
         let open = || {
             let counts = self.members.iter().zip(&sessions).filter(|(m, _)| m.totals);

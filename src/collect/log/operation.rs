@@ -14,6 +14,7 @@ impl Instance {
             self.state.starts += 1;
             // Nobody of the master before is there any more.
             self.state.sessions.clear();
+            self.state.pids.clear();
             true
         } else if rest.starts_with(b"reload ") {
             self.state.reloads += 1;
@@ -39,15 +40,23 @@ impl Instance {
     fn master_warning(&mut self, body: &[u8]) {
         if let Some(process) = body.strip_prefix(b"process ") {
             // `process /usr/lib/postfix/sbin/smtpd pid 7 exit status 1`, `… killed by signal 9`
-            let end = memchr::memmem::find(process, b" pid ");
-            if let Some(end) = end
-                && (has(process, b" exit status ") || has(process, b" killed by signal "))
-            {
-                self.state.services.named(&program(&process[..end])).abnormal_exits += 1;
+            let Some(end) = memchr::memmem::find(process, b" pid ") else { return };
+            if !has(process, b" exit status ") && !has(process, b" killed by signal ") {
+                return;
+            }
+            let program = program(&process[..end]);
+            let pid = text::between(process, b" pid ", b" ").and_then(text::number).and_then(|n| u32::try_from(n).ok());
+            let told = pid.and_then(|pid| self.state.pids.get(pid)).map(usize::from);
+            let entry = told.or_else(|| self.serving("", &program));
+            self.events(entry, &program).abnormal_exits += 1;
+            if let Some(pid) = pid {
+                self.state.pids.ended(pid);
+                self.state.sessions.remove(&pid);
             }
         } else if let Some(path) = body.strip_suffix(b": bad command startup -- throttling") {
             let program = program(path);
-            self.state.services.named(&program).throttles += 1;
+            let entry = self.serving("", &program);
+            self.events(entry, &program).throttles += 1;
             if self.throttled.len() < 1_024 {
                 self.throttled.push(program);
             }
@@ -55,8 +64,10 @@ impl Instance {
             && has(body, b" has reached its process limit ")
             && let Some(name) = text::between(body, b"service \"", b"\"")
         {
-            // The first of three warnings.
-            self.state.services.named(&text::name(name)).limit_reached += 1;
+            // The first of three warnings: `service "smtp" (25) has reached …`.
+            let name = text::name(name);
+            let entry = self.settings.services.iter().position(|service| service.name == name);
+            self.events(entry, &name).limit_reached += 1;
         }
     }
 

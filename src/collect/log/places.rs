@@ -1,9 +1,14 @@
 //! Where each instance logs.
 
-use super::{engine::Settings, flow::Filter, stream::Origin};
+use super::{
+    engine::{Service, Settings},
+    flow::Filter,
+    stream::Origin,
+};
 use crate::{
+    collect::services,
     config::{self, LogSource},
-    postfix::instance::Instance,
+    postfix::{instance::Instance, master_cf, postconf},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -121,6 +126,27 @@ pub(super) fn warning(instance: &Instance) -> Option<String> {
     })
 }
 
+/// The entries of master.cf; none where there is no postconf.
+fn services(instance: &Instance) -> Vec<Service> {
+    let entries = match postconf::services(&instance.config_directory).map(|text| master_cf::parse(&text)) {
+        Ok(Ok(entries)) => entries,
+        Ok(Err(e)) => {
+            tracing::warn!(instance = instance.name, error = %e, "events of services are not counted");
+            return Vec::new();
+        }
+        Err(e) => {
+            tracing::debug!(instance = instance.name, error = %e, "events of services are not counted");
+            return Vec::new();
+        }
+    };
+    let service = |entry: &master_cf::Entry| Service {
+        name: entry.name.clone(),
+        key: services::key(&entry.name, &entry.kind),
+        program: entry.program().to_owned(),
+    };
+    entries.iter().map(service).collect()
+}
+
 /// What the engine must know of an instance.
 pub(super) fn settings(instance: &Instance, config: &config::Log) -> Settings {
     let filters = instance.parameter("content_filter").into_iter().chain(config.filters.iter().map(String::as_str));
@@ -130,5 +156,6 @@ pub(super) fn settings(instance: &Instance, config: &config::Log) -> Settings {
         syslog_name: instance.syslog_name.clone(),
         filters: filters.filter_map(Filter::new).collect(),
         reinject_labels: config.reinject_labels.iter().map(|label| label.clone().into_bytes()).collect(),
+        services: services(instance),
     }
 }

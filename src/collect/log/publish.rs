@@ -6,7 +6,7 @@ use super::{
     reject,
     tables::{
         DEFER_EVENTS, DELAYS, DNSBL, DSN, DelayRow, INSTANCE_LOG, InstanceLog, MAIL, MESSAGES, NamedRow, Of,
-        POSTSCREEN, REJECTS, ReasonRow, SENDERS, SMTPD, SmtpdRow, TRANSPORTS,
+        POSTSCREEN, REJECTS, ReasonRow, SENDERS, SERVICE_EVENTS, SMTPD, ServiceRow, SmtpdRow, TRANSPORTS,
     },
 };
 use crate::{mib::Fragment, postfix::defer_reason::DeferReason};
@@ -39,6 +39,7 @@ pub(super) fn fragments(
     known: impl Fn(usize) -> bool,
     sessions: &[Option<FxHashMap<usize, u64>>],
     senders: usize,
+    service: impl Fn(u32, &str) -> Option<u32>,
 ) -> Vec<Fragment> {
     let instances =
         || engine.instances.iter().enumerate().filter(|(n, _)| known(*n)).map(|(_, i)| (i.settings.index, i));
@@ -96,6 +97,13 @@ pub(super) fn fragments(
             smtpd.push(NamedRow { instance: i.settings.index, index, name: name.into(), value: (value.clone(), now) });
         }
     }
+    let services: Vec<ServiceRow> = instances()
+        .flat_map(|(instance, i)| i.settings.services.iter().map(move |entry| (instance, i, &entry.key)))
+        .filter_map(|(instance, i, key)| {
+            let events = i.state.services.get(key).cloned().unwrap_or_default();
+            Some(ServiceRow { instance, index: service(instance, key)?, events })
+        })
+        .collect();
     let transports = named(instances(), |i| &i.state.transports);
     let dnsbl = named(instances(), |i| &i.state.dnsbl);
     let messages = named(instances(), |i| &i.state.messages);
@@ -112,6 +120,7 @@ pub(super) fn fragments(
         TRANSPORTS.fragment(&transports),
         DNSBL.fragment(&dnsbl),
         MESSAGES.fragment(&messages),
+        SERVICE_EVENTS.fragment(&services),
     ]
 }
 

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     mib::{
-        AnyTable, Column,
+        AnyTable,
         Get::{Age, Counter32, Counter64, DateAndTime, Gauge32, Integer, Text, Unsigned32},
         Index, Table, column, scalars, text,
     },
@@ -441,12 +441,21 @@ pub(super) static MESSAGES: Table<NamedRow<Message>> = Table {
     ],
 };
 
-const SERVICE_COLUMNS: &[Column<NamedRow<ServiceEvents>>] = &[
-    column(1, "postfixServiceEventStarts", Counter32(|r| Some(r.value.starts))),
-    column(2, "postfixServiceEventAbnormalExits", Counter32(|r| Some(r.value.abnormal_exits))),
-    column(3, "postfixServiceEventLimitReached", Counter32(|r| Some(r.value.limit_reached))),
-    column(4, "postfixServiceEventThrottles", Counter32(|r| Some(r.value.throttles))),
-];
+/// One entry of master.cf.
+pub(super) struct ServiceRow {
+    pub instance: u32,
+    pub index: u32,
+    pub events: ServiceEvents,
+}
 
-pub(super) static SERVICE_EVENTS: Table<NamedRow<ServiceEvents>> =
-    Table { name: "postfixServiceEventTable", entry: &[1, 8, 4, 1], index: NamedRow::index, columns: SERVICE_COLUMNS };
+pub(super) static SERVICE_EVENTS: Table<ServiceRow> = Table {
+    name: "postfixServiceEventTable",
+    entry: &[1, 8, 4, 1],
+    index: |r| Index::from_slice(&[r.instance, r.index]),
+    columns: &[
+        column(1, "postfixServiceEventStarts", Counter32(|r| Some(r.events.starts))),
+        column(2, "postfixServiceEventAbnormalExits", Counter32(|r| Some(r.events.abnormal_exits))),
+        column(3, "postfixServiceEventLimitReached", Counter32(|r| Some(r.events.limit_reached))),
+        column(4, "postfixServiceEventThrottles", Counter32(|r| Some(r.events.throttles))),
+    ],
+};

@@ -40,7 +40,7 @@ impl Fingerprint {
     }
 
     /// Too little was there to know the file by.
-    fn is_weak(&self) -> bool {
+    pub(super) fn is_weak(&self) -> bool {
         self.length == 0
     }
 }
@@ -55,12 +55,24 @@ pub(super) struct Identity {
 }
 
 impl Identity {
+    /// Of a file that begins with `head`.
+    pub(super) fn new(meta: &Metadata, head: &[u8]) -> Self {
+        Self { dev: meta.dev(), ino: meta.ino(), print: Fingerprint::of(head) }
+    }
+
     /// Whether this is the same inode.
     pub(super) fn is_inode(&self, meta: &Metadata) -> bool {
         (meta.dev(), meta.ino()) == (self.dev, self.ino)
     }
 
-    /// Whether the file with this inode and head is the one, or a copy of it.
+    /// Whether the file with this inode and head is this one or a copy of it, when this one grows no more. A short head is
+    /// no proof unless it is all there is.
+    pub(super) fn is_all_of(&self, meta: &Metadata, head: &[u8]) -> bool {
+        let long = usize::from(self.print.length);
+        self.print.fits(head) && (self.is_inode(meta) || long == HEAD || (long == head.len() && long > 0))
+    }
+
+    /// Whether the file with this inode and head is the one, or a copy of it that may have grown since.
     pub(super) fn is(&self, meta: &Metadata, head: &[u8]) -> bool {
         self.print.fits(head) && (self.is_inode(meta) || !self.print.is_weak())
     }
@@ -73,6 +85,9 @@ pub(super) struct Position {
     pub identity: Identity,
     /// All before this was counted; the next line begins here.
     pub offset: u64,
+    /// The file's mtime when something was counted last; what is older than that came before it.
+    #[serde(default)]
+    pub modified: (i64, i64),
     /// Inside a line that was too long and is skipped to its end.
     pub skipping: bool,
 }
@@ -122,8 +137,7 @@ impl Tail {
         let file = File::open(path)?;
         let meta = file.metadata()?;
         let gzip = is_gzip(path);
-        let print = Fingerprint::of(&head(path, &file)?);
-        let identity = Identity { dev: meta.dev(), ino: meta.ino(), print };
+        let identity = Identity::new(&meta, &head(path, &file)?);
         let content = if gzip {
             let mut decoder = Box::new(MultiGzDecoder::new(file));
             let skipped = io::copy(&mut decoder.by_ref().take(offset), &mut io::sink())?;
@@ -135,7 +149,7 @@ impl Tail {
             Content::Plain(file)
         };
         let size = if gzip { 0 } else { meta.size() };
-        let position = Position { identity, offset, skipping: false };
+        let position = Position { identity, offset, ..Position::default() };
         Ok(Self { path: path.to_owned(), content, position, size, seen: None, modified: modified(&meta) })
     }
 
@@ -157,10 +171,38 @@ impl Tail {
         self.size.saturating_sub(self.position.offset)
     }
 
+    /// Whether it still begins as it did and is not shorter than what was read.
+    pub(super) fn is_itself(&self) -> bool {
+        match &self.content {
+            Content::Plain(file) => {
+                let long = file.metadata().is_ok_and(|meta| meta.len() >= self.position.offset);
+                long && head(&self.path, file).is_ok_and(|head| self.position.identity.print.fits(&head))
+            }
+            Content::Gzip { .. } => true,
+        }
+    }
+
+    /// Whether something is there and nothing of it was counted or looked at yet.
+    pub(super) fn is_fresh(&self) -> bool {
+        let Content::Plain(file) = &self.content else { return false };
+        let unseen =
+            |meta: Metadata| meta.size() > 0 && self.seen != Some((meta.size(), meta.mtime(), meta.mtime_nsec()));
+        self.position.offset == 0 && file.metadata().is_ok_and(unseen)
+    }
+
+    /// Takes the fingerprint of a file that was empty so far; says whether it is no longer.
+    pub(super) fn meet(&mut self) -> io::Result<bool> {
+        if let Content::Plain(file) = &self.content {
+            self.position.identity.print = Fingerprint::of(&head(&self.path, file)?);
+        }
+        Ok(!self.position.identity.print.is_weak())
+    }
+
     /// Begins anew: the file was truncated.
     pub(super) fn restart(&mut self) {
         self.position.offset = 0;
         self.position.skipping = false;
+        self.position.modified = (0, 0);
         self.position.identity.print = Fingerprint::default();
         self.seen = None;
     }
@@ -195,6 +237,7 @@ impl Tail {
                     self.seen = Some(now);
                     return Ok(Look::End);
                 }
+                position.modified = modified(&meta);
                 Ok(Look::Read(counted))
             }
             Content::Gzip { decoder, pending, done } => {

@@ -164,6 +164,10 @@ impl ProcessCollector {
             files.extend(rows.files);
             services.extend(rows.services);
         }
+        self.context.services.set(services.iter().map(|row| {
+            let entry = row.entry();
+            (row.instance, entry.name.as_str(), entry.kind.as_str(), row.index)
+        }));
         let lifetime = (self.interval * 3).max(Duration::from_secs(180));
         self.context.publisher.publish(
             [

@@ -137,7 +137,7 @@ pub(super) struct ServiceSeen {
 }
 
 impl ServiceRow {
-    fn entry(&self) -> &Entry {
+    pub(super) fn entry(&self) -> &Entry {
         &self.entries[self.position]
     }
 
