@@ -12,6 +12,7 @@ use crate::{
     collect::{
         Throttled,
         health::{Condition, Source},
+        instance::FileId,
     },
     postfix::{
         instance::Instance,
@@ -21,23 +22,9 @@ use crate::{
 };
 use rustc_hash::FxHashMap;
 use std::{
-    fs,
-    os::unix::fs::MetadataExt,
-    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
-
-/// What master.cf was read from.
-#[derive(Clone, PartialEq, Eq)]
-struct Fingerprint(Option<(u64, u64, i64, i64, u64)>);
-
-impl Fingerprint {
-    fn of(directory: &Path) -> Self {
-        let meta = fs::metadata(directory.join("master.cf")).ok();
-        Self(meta.map(|m| (m.dev(), m.ino(), m.mtime(), m.mtime_nsec(), m.size())))
-    }
-}
 
 /// One instance under watch.
 pub(super) struct Watched {
@@ -46,7 +33,7 @@ pub(super) struct Watched {
     processes: Source,
     services: Source,
     entries: Option<Arc<Vec<Entry>>>,
-    read: Option<(Fingerprint, Arc<Instance>)>,
+    read: Option<(Option<FileId>, Arc<Instance>)>,
     master: Option<Identity>,
     /// Since when no master holds the lock.
     stopped: Option<Instant>,
@@ -142,9 +129,9 @@ impl Watched {
             // A sidecar without Postfix's programs.
             return self.services.disabled();
         }
-        let fingerprint = Fingerprint::of(&instance.config_directory);
+        let fingerprint = FileId::of(&instance.config_directory.join("master.cf"));
         let unchanged =
-            |(print, of): &(Fingerprint, Arc<Instance>)| *print == fingerprint && Arc::ptr_eq(of, &instance);
+            |(print, of): &(Option<FileId>, Arc<Instance>)| *print == fingerprint && Arc::ptr_eq(of, &instance);
         if self.read.as_ref().is_some_and(unchanged) {
             return self.services.success("postconf", Duration::ZERO);
         }
