@@ -162,7 +162,8 @@ impl Directory {
             }
             seen
         });
-        self.entries.sort_unstable_by_key(|entry| entry.key);
+        // Stable, because that one makes use of what is sorted already.
+        self.entries.sort_by_key(|entry| entry.key);
         // Readdir may show a name twice while the directory changes.
         self.entries.dedup_by(|later, first| {
             let twice = later.key == first.key;
