@@ -108,7 +108,7 @@ impl World {
             let whole = std::mem::take(&mut self.half) + &line;
             if to.is_empty() && self.random.below(5) == 0 {
                 self.append(&path, &line[..cut]);
-                self.half = format!("{}", &whole[..whole.len() - (line.len() - cut)]);
+                self.half = whole[..whole.len() - (line.len() - cut)].to_owned();
                 if self.half.is_empty() {
                     continue;
                 }
