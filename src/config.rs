@@ -54,6 +54,9 @@ pub struct AgentX {
     /// Registration priority (RFC 2741 §7.1.4.1); the smaller wins.
     #[serde(deserialize_with = "priority")]
     pub priority: u8,
+    /// Tried at once when `priority` is taken, so that a hung predecessor loses its place instead of being waited out.
+    #[serde(deserialize_with = "takeover")]
+    pub takeover: Option<u8>,
 }
 
 impl Default for AgentX {
@@ -63,6 +66,7 @@ impl Default for AgentX {
             // { netSnmpPlaypen 25 }
             root: Oid::from([1, 3, 6, 1, 4, 1, 8072, 9999, 9999, 25]),
             priority: 127,
+            takeover: None,
         }
     }
 }
@@ -263,6 +267,10 @@ fn priority<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u8, D::Error> 
         Ok(priority @ 1..) => Ok(priority),
         _ => Err(de::Error::custom("priority must be 1 to 255; smaller wins, 127 is the default")),
     }
+}
+
+fn takeover<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u8>, D::Error> {
+    priority(deserializer).map(Some)
 }
 
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {

@@ -110,6 +110,7 @@ pub(crate) fn link_config(config: &Config) -> agentx::Config {
     let description = concat!("postfix-agentx ", env!("CARGO_PKG_VERSION"));
     let mut link = agentx::Config::new(config.agentx.address.clone(), config.agentx.root.clone(), description);
     link.regions[0].priority = config.agentx.priority;
+    link.regions[0].takeover = config.agentx.takeover;
     // postfixAgentCapabilities in POSTFIX-AGENTCAPS-MIB: { postfixMIB 3 1 }.
     let id = config.agentx.root.child(&[3, 1]);
     link.capabilities = Some(agentx::Capabilities { id, description: description.into() });

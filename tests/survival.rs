@@ -37,7 +37,7 @@ struct Seen {
 /// Asks ten times a second until told to stop.
 fn poll(mut client: UdpClient, stop: &AtomicBool) -> Seen {
     let oids = counters();
-    client.set_timeout(Duration::from_millis(500));
+    client.set_timeout(Duration::from_millis(200));
     let mut seen = Seen::default();
     let mut next = Instant::now();
     while !stop.load(Ordering::Relaxed) {
@@ -60,6 +60,14 @@ fn poll(mut client: UdpClient, stop: &AtomicBool) -> Seen {
     seen
 }
 
+struct StopAtEnd<'a>(&'a AtomicBool);
+
+impl Drop for StopAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn no_counter_goes_back_and_every_line_counts_once() {
     let mut snmpd = TestSnmpd::start();
@@ -68,14 +76,16 @@ fn no_counter_goes_back_and_every_line_counts_once() {
     agent.wait_sources_ok(&snmpd, 1);
     let (sent, template) = (oid("postfixMailSent", &[1]), oid("postfixTemplateDelivered", &[0]));
     let stop = AtomicBool::new(false);
-    let total = 40_i64;
+    let total = 600_i64;
     let mut away = Vec::new();
     let seen = thread::scope(|scope| {
+        // A failed wait below must not leave the poller asking for ever.
+        let _stop = StopAtEnd(&stop);
         // The poller keeps asking the port, whoever listens there.
         let (client, poll_until) = (snmpd.udp(), &stop);
         let poller = scope.spawn(move || poll(client, poll_until));
         let mail = scope.spawn(|| (0..total / 2).for_each(|_| drop(postfix.send(Fate::Delivered, 2))));
-        for round in 0..3 {
+        for round in 0..8 {
             let mark = postfix.log_count("status=sent");
             agent.kill9();
             // Mail goes on while nobody counts.
@@ -99,14 +109,14 @@ fn no_counter_goes_back_and_every_line_counts_once() {
         stop.store(true, Ordering::Relaxed);
         poller.join().expect("the poller")
     });
-    assert!(seen.answers > 1_000, "the poller saw {} values", seen.answers);
+    assert!(seen.answers > 500, "the poller saw {} values", seen.answers);
     assert_eq!(seen.back, Vec::<String>::new(), "counters went back");
     assert_eq!(snmpd.get(&sent).ok().and_then(|v| v.number()), Some(total));
     assert_eq!(snmpd.get(&template).ok().and_then(|v| v.number()), Some(total));
     assert_eq!(snmpd.get(&oid("postfixInstanceLogDiscontinuities", &[1])).ok().and_then(|v| v.number()), Some(0));
     // Back within 2 s of snmpd listening; a loaded test machine may miss it once.
     away.sort();
-    assert!(away[1] < Duration::from_secs(2), "back after {away:?}");
+    assert!(away[away.len() / 2] < Duration::from_secs(2), "back after {away:?}");
 }
 
 #[test]

@@ -137,14 +137,15 @@ pub struct Target {
     pub range: Option<(u8, u32)>,
 }
 
-/// The body of a PDU.
+/// The body of a PDU. What only a session's first moments need is boxed: moving a Body about was most of the cost of
+/// decoding a GetNext.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(missing_docs, reason = "RFC 2741's own names")]
 pub enum Body<'a> {
-    Open { timeout: u8, id: Oid, descr: &'a [u8] },
+    Open { timeout: u8, id: Box<Oid>, descr: &'a [u8] },
     Close { reason: u8 },
-    Register { instance: bool, target: Target },
-    Unregister { target: Target },
+    Register { instance: bool, target: Box<Target> },
+    Unregister { target: Box<Target> },
     Get(Ranges<'a>),
     GetNext(Ranges<'a>),
     GetBulk { non_repeaters: u16, max_repetitions: u16, ranges: Ranges<'a> },
@@ -156,8 +157,8 @@ pub enum Body<'a> {
     Ping,
     IndexAllocate { new: bool, any: bool, varbinds: VarBinds<'a> },
     IndexDeallocate { new: bool, any: bool, varbinds: VarBinds<'a> },
-    AddAgentCaps { id: Oid, descr: &'a [u8] },
-    RemoveAgentCaps { id: Oid },
+    AddAgentCaps { id: Box<Oid>, descr: &'a [u8] },
+    RemoveAgentCaps { id: Box<Oid> },
     Response { sys_up_time: u32, error: ErrorCode, index: u16, varbinds: VarBinds<'a> },
 }
 
@@ -167,11 +168,11 @@ impl<'a> Body<'a> {
         Ok(match kind {
             1 => {
                 let [timeout, _, _, _] = from.array()?;
-                Self::Open { timeout, id: from.oid()?, descr: from.octets()? }
+                Self::Open { timeout, id: Box::new(from.oid()?), descr: from.octets()? }
             }
             2 => Self::Close { reason: from.array::<4>()?[0] },
-            3 => Self::Register { instance: flags & INSTANCE_REGISTRATION != 0, target: Target::read(from)? },
-            4 => Self::Unregister { target: Target { timeout: 0, ..Target::read(from)? } },
+            3 => Self::Register { instance: flags & INSTANCE_REGISTRATION != 0, target: Box::new(Target::read(from)?) },
+            4 => Self::Unregister { target: Box::new(Target { timeout: 0, ..Target::read(from)? }) },
             5 => Self::Get(Ranges::check(from)?),
             6 => Self::GetNext(Ranges::check(from)?),
             7 => {
@@ -185,8 +186,8 @@ impl<'a> Body<'a> {
             13 => Self::Ping,
             14 => Self::IndexAllocate { new, any, varbinds: VarBinds::check(from)? },
             15 => Self::IndexDeallocate { new, any, varbinds: VarBinds::check(from)? },
-            16 => Self::AddAgentCaps { id: from.oid()?, descr: from.octets()? },
-            17 => Self::RemoveAgentCaps { id: from.oid()? },
+            16 => Self::AddAgentCaps { id: Box::new(from.oid()?), descr: from.octets()? },
+            17 => Self::RemoveAgentCaps { id: Box::new(from.oid()?) },
             18 => Self::Response {
                 sys_up_time: from.u32()?,
                 error: ErrorCode(from.u16()?),

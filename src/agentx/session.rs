@@ -4,8 +4,10 @@
 //! then already in [`Session::output`]) and ends with it: any error it returns means "drop the connection and begin a new
 //! one". Two sessions on one connection would confuse snmpd, which sends every request with the id of the younger.
 //!
-//!     Opening ─► Open: Register each region ─► AddAgentCaps ─► all registered; Ping when it is quiet
-//!                refused regions are tried again after 1, 2, 4 … 30 s, the rest goes on meanwhile
+//! ```text
+//! Opening ─► Open: Register each region ─► AddAgentCaps ─► all registered; Ping when it is quiet
+//!            refused regions are tried again after 1, 2, 4 … 30 s, the rest goes on meanwhile
+//! ```
 //!
 //! Not here: deciding when to connect (`link`), what is answered (`Objects`), words for people (`remedy`).
 
@@ -199,7 +201,7 @@ impl<V: Objects> Session<V> {
         };
         let config = Arc::clone(&session.config);
         // o.timeout 0: the master's own. snmpd ignores any other.
-        let open = Body::Open { timeout: 0, id: config.id.clone(), descr: config.description.as_bytes() };
+        let open = Body::Open { timeout: 0, id: Box::new(config.id.clone()), descr: config.description.as_bytes() };
         session.request(What::Open, open, now);
         session
     }
@@ -375,6 +377,7 @@ impl<V: Objects> Session<V> {
                 let priority = if self.regions[number].takeover { region.takeover.unwrap_or(first) } else { first };
                 self.regions[number].state = RegState::Pending;
                 let target = Target { timeout: 0, priority, subtree: region.subtree.clone(), range: None };
+                let target = Box::new(target);
                 let body = Body::Register { instance: region.instance, target };
                 self.request(What::Register(number, priority), body, now);
             }
@@ -382,7 +385,7 @@ impl<V: Objects> Session<V> {
         if self.caps_due && !waiting && self.own.len() < MAX_OUTSTANDING {
             self.caps_due = false;
             if let Some(caps) = &config.capabilities {
-                let body = Body::AddAgentCaps { id: caps.id.clone(), descr: caps.description.as_bytes() };
+                let body = Body::AddAgentCaps { id: Box::new(caps.id.clone()), descr: caps.description.as_bytes() };
                 self.request(What::Caps, body, now);
             }
         }

@@ -66,6 +66,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The next `length` octets.
+    #[inline]
     pub fn take(&mut self, length: usize) -> Result<&'a [u8], WireError> {
         let (head, rest) = self.rest.split_at_checked(length).ok_or(WireError::Truncated)?;
         self.rest = rest;
@@ -73,6 +74,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The next `N` octets.
+    #[inline]
     pub fn array<const N: usize>(&mut self) -> Result<[u8; N], WireError> {
         let (head, rest) = self.rest.split_first_chunk().ok_or(WireError::Truncated)?;
         self.rest = rest;
@@ -114,6 +116,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Number, prefix and include of an OID, and the octets of its sub-identifiers (§5.1).
+    #[inline]
     fn oid_parts(&mut self) -> Result<(u8, bool, &'a [u8]), WireError> {
         let [count, prefix, include, _reserved] = self.array()?;
         let subids = usize::from(count) + if prefix == 0 { 0 } else { INTERNET.len() + 1 };
@@ -124,17 +127,21 @@ impl<'a> Reader<'a> {
     }
 
     /// Replaces `oid` by the next one; returns its include bit.
+    #[inline]
     pub fn oid_into(&mut self, oid: &mut Oid) -> Result<bool, WireError> {
         let (prefix, include, octets) = self.oid_parts()?;
-        oid.clear();
-        if prefix != 0 {
-            oid.extend(&INTERNET);
-            oid.push(u32::from(prefix));
-        }
-        let subids = octets.as_chunks().0.iter();
+        let subids = octets.as_chunks().0;
+        let places = if prefix == 0 {
+            oid.resize(subids.len())
+        } else {
+            let (head, places) = oid.resize(subids.len() + 5).split_at_mut(5);
+            head[..4].copy_from_slice(&INTERNET);
+            head[4] = u32::from(prefix);
+            places
+        };
         match self.order {
-            Order::Little => oid.append(subids.map(|&subid| u32::from_le_bytes(subid))),
-            Order::Big => oid.append(subids.map(|&subid| u32::from_be_bytes(subid))),
+            Order::Little => places.iter_mut().zip(subids).for_each(|(to, from)| *to = u32::from_le_bytes(*from)),
+            Order::Big => places.iter_mut().zip(subids).for_each(|(to, from)| *to = u32::from_be_bytes(*from)),
         }
         Ok(include)
     }
@@ -147,6 +154,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Checks the next OID and steps over it.
+    #[inline]
     pub fn skip_oid(&mut self) -> Result<(), WireError> {
         self.oid_parts().map(|_| ())
     }

@@ -120,22 +120,23 @@ impl Instances {
     }
 }
 
-/// What tells that an instance must be read again: both files, and which master runs.
+/// What tells that a file is another one than it was: device, inode, size and modification time.
 #[derive(Clone, PartialEq, Eq)]
-struct Fingerprint([Option<FileId>; 2]);
+pub(crate) struct FileId(u64, u64, u64, i64, i64);
 
-/// Device, inode, size and modification time.
-#[derive(Clone, PartialEq, Eq)]
-struct FileId(u64, u64, u64, i64, i64);
-
-impl Fingerprint {
-    fn of(directory: &Path) -> Self {
-        let stat = |file: &str| {
-            let meta = fs::metadata(directory.join(file)).ok()?;
-            Some(FileId(meta.dev(), meta.ino(), meta.size(), meta.mtime(), meta.mtime_nsec()))
-        };
-        Self([stat("main.cf"), stat("master.cf")])
+impl FileId {
+    /// `None` where it cannot be looked at.
+    pub(crate) fn of(path: &Path) -> Option<Self> {
+        let meta = fs::metadata(path).ok()?;
+        Some(Self(meta.dev(), meta.ino(), meta.size(), meta.mtime(), meta.mtime_nsec()))
     }
+}
+
+/// What tells that an instance must be read again.
+type Fingerprint = [Option<FileId>; 2];
+
+fn fingerprint(directory: &Path) -> Fingerprint {
+    ["main.cf", "master.cf"].map(|file| FileId::of(&directory.join(file)))
 }
 
 struct Known {
@@ -210,8 +211,8 @@ impl InstanceCollector {
 
     fn read(&mut self, settings: &config::Instance) -> Result<Arc<Instance>, String> {
         let directory = &settings.config_directory;
-        let fingerprint = Fingerprint::of(directory);
-        if let Some(known) = self.known.get(directory).filter(|known| known.fingerprint == fingerprint) {
+        let print = fingerprint(directory);
+        if let Some(known) = self.known.get(directory).filter(|known| known.fingerprint == print) {
             return Ok(known.instance.clone());
         }
         let mut instance = Instance::read(settings).map_err(|e| e.to_string())?;
@@ -222,7 +223,7 @@ impl InstanceCollector {
         }
         instance.index = self.registry.index(&instance.name).ok_or("more instances than fit in the index registry")?;
         let instance = Arc::new(instance);
-        self.known.insert(directory.clone(), Known { fingerprint, instance: instance.clone() });
+        self.known.insert(directory.clone(), Known { fingerprint: print, instance: instance.clone() });
         Ok(instance)
     }
 

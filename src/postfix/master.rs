@@ -6,9 +6,14 @@
 
 use std::{
     fs, io,
-    os::linux::fs::MetadataExt,
+    os::{linux::fs::MetadataExt, unix::net::UnixDatagram},
     path::{Path, PathBuf},
 };
+
+/// What /proc/self/ns/pid links to outside of containers (PROC_PID_INIT_INO of the kernel).
+const INITIAL_PID_NAMESPACE: &str = "pid:[4026531836]";
+const ELSEWHERE: &str =
+    "master runs in another pid namespace; run the agent in the same one (in a container: share it)";
 
 /// What can be said of an instance's master.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,12 +73,31 @@ impl Locks {
         let exact = of_inode.iter().find(|l| (l.major, l.minor) == (major, minor));
         match (exact, of_inode.as_slice()) {
             (Some(lock), _) => holder(lock),
-            (None, []) => Master::Stopped,
+            (None, []) => self.not_held(queue_directory),
             // btrfs and overlayfs show another device in /proc/locks than in stat(2): then the process has to be a master.
             (None, candidates) => match candidates.iter().find(|l| self.is_master(l.pid)) {
                 Some(lock) => holder(lock),
                 None => Master::Stopped,
             },
+        }
+    }
+
+    /// No lock to be seen. Locks of processes in another pid namespace are not shown (fs/locks.c), so that a container
+    /// cannot tell one held outside from none by them. There, whether somebody listens on a socket of master's tells:
+    /// connecting a datagram socket to postlog's sends nothing and starts nothing.
+    fn not_held(&self, queue_directory: &Path) -> Master {
+        let namespace = fs::read_link(self.proc.join("self/ns/pid"));
+        if namespace.map_or(true, |link| link.as_os_str() == INITIAL_PID_NAMESPACE) {
+            return Master::Stopped;
+        }
+        let socket = queue_directory.join("public/postlog");
+        match UnixDatagram::unbound().and_then(|mine| mine.connect(&socket)) {
+            Ok(()) => Master::Unknown(ELSEWHERE.into()),
+            Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => Master::Stopped,
+            Err(e) => Master::Unknown(format!(
+                "no lock of master's is seen from this pid namespace, and {} does not tell whether it runs: {e}; share master's pid namespace, or put the agent's user into group postdrop",
+                socket.display()
+            )),
         }
     }
 
@@ -86,7 +110,7 @@ fn holder(lock: &Lock) -> Master {
     match u32::try_from(lock.pid) {
         Ok(pid) if pid > 0 => Master::Running(pid),
         // Another pid namespace: held, but not by anyone we can see.
-        _ => Master::Unknown("master runs in another pid namespace; run the agent in the same one".into()),
+        _ => Master::Unknown(ELSEWHERE.into()),
     }
 }
 
@@ -122,11 +146,38 @@ mod tests {
     }
 
     #[test]
+    fn in_another_pid_namespace_a_socket_of_master_tells() {
+        let dir = tempfile::tempdir().unwrap();
+        let (proc, spool) = (dir.path().join("proc"), dir.path().join("spool"));
+        for part in ["proc/self/ns", "spool/pid", "spool/public"] {
+            fs::create_dir_all(dir.path().join(part)).unwrap();
+        }
+        fs::write(proc.join("locks"), "").unwrap();
+        fs::write(spool.join("pid/master.pid"), "").unwrap();
+        let seen = || Locks::read_at(&proc).master(&spool);
+        let namespace = |link: &str| {
+            let _ = fs::remove_file(proc.join("self/ns/pid"));
+            std::os::unix::fs::symlink(link, proc.join("self/ns/pid")).unwrap();
+        };
+        namespace(INITIAL_PID_NAMESPACE);
+        assert_eq!(seen(), Master::Stopped);
+        namespace("pid:[4026532999]");
+        assert!(matches!(seen(), Master::Unknown(why) if why.contains("postdrop")), "no socket, no answer");
+        let socket = UnixDatagram::bind(spool.join("public/postlog")).unwrap();
+        assert_eq!(seen(), Master::Unknown(ELSEWHERE.into()));
+        drop(socket);
+        assert_eq!(seen(), Master::Stopped);
+    }
+
+    #[test]
     fn the_lock_and_not_the_file_tells_running_from_stopped() {
         let spool = tempfile::tempdir().unwrap();
         assert_eq!(Locks::read().master(spool.path()), Master::Stopped, "never started");
         assert!(matches!(Locks::read().master(Path::new("/nonexistent")), Master::Unknown(_)));
         fs::create_dir(spool.path().join("pid")).unwrap();
+        // A stopped Postfix leaves its sockets, which matters where this test runs in a container.
+        fs::create_dir(spool.path().join("public")).unwrap();
+        drop(UnixDatagram::bind(spool.path().join("public/postlog")).unwrap());
         let file = fs::File::create(spool.path().join("pid/master.pid")).unwrap();
         assert_eq!(Locks::read().master(spool.path()), Master::Stopped);
         flock(&file, FlockOperation::LockExclusive).unwrap();

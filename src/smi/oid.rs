@@ -38,15 +38,19 @@ impl Oid {
         self.0.push(subid);
     }
 
-    /// Appends what a decoder reads, one sub-identifier after the other. The caller keeps within [`MAX_SUBIDS`].
-    pub fn append(&mut self, subids: impl Iterator<Item = u32>) {
-        self.0.extend(subids);
+    /// Makes it `length` sub-identifiers long and gives all of them, to be overwritten by a decoder. Costs nothing when a
+    /// name replaces one of the same length. The caller keeps within [`MAX_SUBIDS`].
+    #[inline]
+    pub fn resize(&mut self, length: usize) -> &mut [u32] {
+        if self.0.len() != length {
+            self.0.resize(length, 0);
+        }
+        &mut self.0
     }
 
     /// Replaces the whole name.
     pub fn set(&mut self, subids: &[u32]) {
-        self.0.clear();
-        self.0.extend_from_slice(subids);
+        self.resize(subids.len()).copy_from_slice(subids);
     }
 
     /// This name with `subids` below it.

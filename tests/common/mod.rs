@@ -34,7 +34,7 @@ pub use mail::Fate;
 pub use names::oid;
 pub use port::Port;
 pub use postfix::{PostfixBuilder, QueuedMessage, QueuedRecipient, TestPostfix};
-pub use process::{Daemon, Ran, alive, capture, children, group_id, tool};
+pub use process::{Daemon, Ran, alive, capture, children, group_id, tool, user_id};
 pub use sandbox::Sandbox;
 pub use smtp::{Reply, Smtp};
 pub use snmpd::{SnmpdBuilder, TestSnmpd};

@@ -60,7 +60,7 @@ fn all_18_pdus_survive_in_both_byte_orders_with_and_without_context() {
     let list = VarBinds::from(varbinds.as_slice());
     let search = Ranges::from(ranges.as_slice());
     let without: Vec<Body<'_>> = vec![
-        Body::Open { timeout: 5, id: Oid::new(), descr: b"\xff\x00 descr" },
+        Body::Open { timeout: 5, id: Box::default(), descr: b"\xff\x00 descr" },
         Body::Close { reason: 5 },
         Body::CommitSet,
         Body::UndoSet,
@@ -68,9 +68,9 @@ fn all_18_pdus_survive_in_both_byte_orders_with_and_without_context() {
         Body::Response { sys_up_time: 7, error: ErrorCode::PARSE_ERROR, index: 2, varbinds: list },
     ];
     let with: Vec<Body<'_>> = vec![
-        Body::Register { instance: true, target: target.clone() },
-        Body::Register { instance: false, target: plain.clone() },
-        Body::Unregister { target: Target { timeout: 0, ..target } },
+        Body::Register { instance: true, target: Box::new(target.clone()) },
+        Body::Register { instance: false, target: Box::new(plain) },
+        Body::Unregister { target: Box::new(Target { timeout: 0, ..target }) },
         Body::Get(search),
         Body::GetNext(search),
         Body::GetBulk { non_repeaters: 1, max_repetitions: 500, ranges: search },
@@ -79,8 +79,8 @@ fn all_18_pdus_survive_in_both_byte_orders_with_and_without_context() {
         Body::Ping,
         Body::IndexAllocate { new: true, any: false, varbinds: list },
         Body::IndexDeallocate { new: false, any: true, varbinds: list },
-        Body::AddAgentCaps { id: oid(&[1, 3]), descr: b"caps" },
-        Body::RemoveAgentCaps { id: oid(&[1, 3]) },
+        Body::AddAgentCaps { id: Box::new(oid(&[1, 3])), descr: b"caps" },
+        Body::RemoveAgentCaps { id: Box::new(oid(&[1, 3])) },
     ];
     let mut kinds: Vec<u8> = without.iter().chain(&with).map(Body::kind).collect();
     kinds.dedup();

@@ -466,6 +466,14 @@ impl Collector for LogCollector {
             return Next::After(TICK);
         }
         let more = self.read();
+        // Where a log was begun is saved before anything is shown: after a kill -9 a second first start would begin at its
+        // end again, and lose what came between.
+        if self.streams.iter().any(|s| !s.anchored && s.is_open()) {
+            self.save();
+            // A disk that is full now is tried again at the usual pace.
+            self.dirty |= self.save_error.is_some();
+            self.streams.iter_mut().for_each(|s| s.anchored |= s.is_open());
+        }
         self.report();
         self.publish();
         if self.dirty && self.saved_at.elapsed() >= SAVE {

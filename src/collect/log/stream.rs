@@ -62,6 +62,8 @@ pub(super) struct Stream {
     pub last_line: i64,
     /// Another stream that has the same lines: this one is not read.
     pub twin_of: Option<String>,
+    /// Where it was begun has been saved.
+    pub anchored: bool,
     reader: Reader,
     saved: Option<SavedStream>,
     from_start: bool,
@@ -94,6 +96,7 @@ impl Stream {
             success: Instant::now(),
             last_line,
             twin_of: None,
+            anchored: saved.is_some(),
             reader: Reader::Closed,
             saved,
             from_start,
@@ -151,6 +154,11 @@ impl Stream {
         self.source.counters.rotations += progress.rotations;
         self.source.counters.gaps += progress.gaps;
         Ok(progress)
+    }
+
+    /// It has a position.
+    pub(super) fn is_open(&self) -> bool {
+        !matches!(self.reader, Reader::Closed)
     }
 
     /// What must be saved.

@@ -7,10 +7,12 @@
 //! processes start in turn (filters behind pipe, spawn and local) is not counted.
 //!
 //! [`sample`] reads /proc, [`account`] keeps what must never go back, [`daemon`] tells resting from missing, [`watch`]
-//! makes the rows of one instance. No signal is sent, no lock file opened, nothing of Postfix's is touched.
+//! looks at one instance, [`rows`] makes its rows, [`complaint`] what postfixHealth says of it. No signal is sent, no lock file opened, nothing of Postfix's is touched.
 
 mod account;
+mod complaint;
 mod daemon;
+mod rows;
 mod sample;
 mod tables;
 #[cfg(test)]
@@ -21,9 +23,10 @@ pub use tables::TABLES;
 
 use self::{
     account::Accounts,
+    rows::Rows,
     sample::Sampler,
     tables::{DAEMONS, FILES, INSTANCES, SERVICES, TOTALS, Totals},
-    watch::{Rows, Watched},
+    watch::Watched,
 };
 use super::{
     Collector, Context, Next,

@@ -81,12 +81,23 @@ impl Reader {
 
     fn spool(&mut self) -> Result<(&'static str, Snapshot), ReadError> {
         let delay = self.instance.duration("queue_run_delay").unwrap_or(Duration::from_secs(300));
-        let spool = self.spool.get_or_insert_with(|| Spool::new(&self.instance.queue_directory));
+        let depth = defer_depth(&self.instance);
+        let spool = self.spool.get_or_insert_with(|| Spool::new(&self.instance.queue_directory, depth));
         Ok(("spool", spool.read(self.domains, delay)?))
     }
 
     fn showq(&self) -> Result<(&'static str, Snapshot), ReadError> {
         Ok(("showq", listing::read(&self.instance.queue_directory, self.domains, Patience::default())?))
+    }
+}
+
+/// How deep the defer queue is hashed.
+fn defer_depth(instance: &Instance) -> usize {
+    let hashed = instance.parameter("hash_queue_names").unwrap_or("deferred, defer");
+    let depth = instance.number("hash_queue_depth").unwrap_or(1);
+    match hashed.split([',', ' ', '\t']).any(|name| name == "defer") {
+        true => usize::try_from(depth.min(16)).unwrap_or(1),
+        false => 0,
     }
 }
 

@@ -69,6 +69,8 @@ pub(super) struct Spool {
     extras: Extras,
     /// Device and inode of the root: another file system there is another spool.
     identity: Option<(u64, u64)>,
+    /// How deep the directories of defer logs are hashed.
+    defer_depth: usize,
     last: Option<Instant>,
     tools: Tools,
 }
@@ -79,22 +81,26 @@ struct Tools {
     recipients: Recipients,
     listing: Vec<u8>,
     log: Vec<u8>,
+    /// Whether files may be read without touching their access time.
+    no_atime: bool,
 }
 
 impl Spool {
-    pub(super) fn new(queue_directory: &Path) -> Self {
+    pub(super) fn new(queue_directory: &Path, defer_depth: usize) -> Self {
         Self {
             root: queue_directory.to_owned(),
             directories: BTreeMap::new(),
             names: Domains::default(),
             extras: Extras::default(),
             identity: None,
+            defer_depth,
             last: None,
             tools: Tools {
                 reader: Reader::default(),
                 recipients: Recipients::default(),
                 listing: Vec::with_capacity(64 << 10),
                 log: Vec::new(),
+                no_atime: true,
             },
         }
     }
@@ -123,7 +129,7 @@ impl Spool {
         let stat = rustix::fs::fstat(&root).map_err(|e| self.error(b"", e))?;
         let identity = Some((stat.st_dev, stat.st_ino));
         if self.identity != identity {
-            *self = Self { identity, ..Self::new(&self.root) };
+            *self = Self { identity, ..Self::new(&self.root, self.defer_depth) };
         }
         let trust = !on_network(&root);
         let now = Clock::now().wall;
@@ -161,8 +167,13 @@ impl Spool {
                 Err(Errno::NOENT) => return self.gone(kind, &path),
                 Err(e) => return Err(self.error(&path, e)),
             };
-            let found =
-                Listed { root: root.as_fd(), path: &path, now, names: &mut self.names, extras: &mut self.extras };
+            let found = Listed {
+                root: root.as_fd(),
+                now,
+                defer_depth: self.defer_depth,
+                names: &mut self.names,
+                extras: &mut self.extras,
+            };
             if let Err(e) = directory.list(fd, found, &mut self.tools) {
                 return Err(self.error(&path, e));
             }
@@ -225,8 +236,13 @@ impl Spool {
                 Err(e) => return Err(self.error(&path, e)),
             };
             let Some(directory) = self.directories.get_mut(&path) else { continue };
-            let found =
-                Listed { root: root.as_fd(), path: &path, now: 0, names: &mut self.names, extras: &mut self.extras };
+            let found = Listed {
+                root: root.as_fd(),
+                now: 0,
+                defer_depth: self.defer_depth,
+                names: &mut self.names,
+                extras: &mut self.extras,
+            };
             match directory.sweep(fd, found, &mut self.tools, quota) {
                 Ok(looked_at) => quota = quota.saturating_sub(looked_at),
                 Err(e) => return Err(self.error(&path, e)),
@@ -249,9 +265,11 @@ impl Spool {
             let row = &mut queues[kind.position()];
             *row.overdue.get_or_insert(0) += 0;
             *row.ignored.get_or_insert(0) += directory.foreign;
+            // postdrop writes 0744; in maildrop the bits mean nothing.
+            let bits_are_orders = kind.is_mail() && kind != QueueKind::Maildrop;
             let of_interest = matches!(kind, QueueKind::Incoming | QueueKind::Active | QueueKind::Deferred);
             for entry in &directory.entries {
-                group_bits += u64::from(kind.is_mail() && entry.has(flag::GROUP_BITS));
+                group_bits += u64::from(bits_are_orders && entry.has(flag::GROUP_BITS));
                 if !entry.has(flag::MESSAGE) {
                     *row.ignored.get_or_insert(0) += 1;
                     continue;

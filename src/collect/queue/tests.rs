@@ -1,1 +1,182 @@
+//! The collector with a showq of our own behind it.
 
+use super::*;
+use crate::{
+    agentx::Objects,
+    collect::{
+        catalogue,
+        health::{AgentCounters, Health},
+        run_once,
+    },
+    config::{Config, QueueSource},
+    mib::Publisher,
+    postfix::{instance::tests::instance, queue::QueueKind},
+    smi::Value,
+    state::StateDirectory,
+};
+use std::{
+    fs,
+    io::Write,
+    os::unix::net::UnixListener,
+    path::Path,
+    sync::{Mutex, PoisonError},
+};
+
+/// A showq that gives whatever answer is set.
+struct Showq {
+    dir: tempfile::TempDir,
+    answer: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Showq {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("public")).unwrap();
+        let listener = UnixListener::bind(dir.path().join("public/showq")).unwrap();
+        let answer = Arc::<Mutex<Vec<u8>>>::default();
+        let give = answer.clone();
+        // Ends with the test's process.
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let answer = give.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                // A client that gives up is one of the cases.
+                let _ = stream.unwrap().write_all(&answer);
+            }
+        });
+        Self { dir, answer }
+    }
+
+    fn answer(&self, bytes: Vec<u8>) {
+        *self.answer.lock().unwrap() = bytes;
+    }
+}
+
+/// A list of deferred messages with one recipient each.
+fn list(recipients: &[&str]) -> Vec<u8> {
+    let mut list = b"protocol\0mail_queue_list_protocol\0\0".to_vec();
+    for (i, recipient) in recipients.iter().enumerate() {
+        let message = format!(
+            "queue_name\0deferred\0queue_id\0AB{i:04}\0time\01\0size\0{}\0sender\0a@b\0recipient\0{recipient}\0reason\0Connection refused\0\0",
+            1_024
+        );
+        list.extend(message.bytes());
+    }
+    list.push(0);
+    list
+}
+
+fn context(state: &Path) -> Context {
+    let publisher = Publisher::new([9].into(), &catalogue());
+    let health = Health::new(publisher.clone(), AgentCounters::default());
+    Context::new(Arc::new(Config::default()), publisher, health, StateDirectory::open(state).unwrap())
+}
+
+fn watch(context: &Context, queue_directories: &[&Path]) -> QueueCollector {
+    let one = |(i, directory): (usize, &&Path)| {
+        let mut instance = instance(directory, &[("qmgr_message_active_limit", "20000")]);
+        instance.index = i as u32 + 1;
+        instance.settings.queue.source = QueueSource::Showq;
+        instance.settings.queue.interval = Duration::from_millis(1);
+        Arc::new(instance)
+    };
+    context.instances.set(queue_directories.iter().enumerate().map(one).collect());
+    QueueCollector::new(context.clone())
+}
+
+fn get(context: &Context, below: &[u32]) -> Option<Value> {
+    let name: Vec<u32> = [9].iter().chain(below).copied().collect();
+    context.publisher.view().get(&name, Instant::now()).ok()
+}
+
+/// One more reading of every instance.
+fn again(collector: &mut QueueCollector) {
+    for watched in collector.watched.values_mut() {
+        watched.due = Instant::now();
+    }
+    run_once(collector);
+}
+
+fn messages(context: &Context, instance: u32) -> Option<Value> {
+    get(context, &[1, 4, 1, 1, 3, instance, QueueKind::Deferred as u32])
+}
+
+fn status(context: &Context, instance: u32) -> Option<Value> {
+    get(context, &[1, 1, 3, 1, 4, instance, SourceKind::Queue as u32])
+}
+
+#[test]
+fn a_list_cut_off_changes_nothing_but_the_status() {
+    let (showq, state) = (Showq::new(), tempfile::tempdir().unwrap());
+    let context = context(state.path());
+    let mut collector = watch(&context, &[showq.dir.path()]);
+    showq.answer(list(&["a@x", "b@x", "c@y"]));
+    run_once(&mut collector);
+    assert_eq!((messages(&context, 1), status(&context, 1)), (Some(Value::Gauge32(3)), Some(Value::Integer(1))));
+    for broken in [list(&["a@x"])[..60].to_vec(), Vec::new(), b"Who are you?\0\0".to_vec()] {
+        showq.answer(broken);
+        again(&mut collector);
+        assert_eq!((messages(&context, 1), status(&context, 1)), (Some(Value::Gauge32(3)), Some(Value::Integer(2))));
+    }
+    showq.answer(list(&[]));
+    again(&mut collector);
+    assert_eq!((messages(&context, 1), status(&context, 1)), (Some(Value::Gauge32(0)), Some(Value::Integer(1))));
+}
+
+#[test]
+fn an_instance_without_values_leaves_the_others_and_no_total() {
+    let (showq, state) = (Showq::new(), tempfile::tempdir().unwrap());
+    let stopped = tempfile::tempdir().unwrap();
+    fs::create_dir(stopped.path().join("public")).unwrap();
+    drop(UnixListener::bind(stopped.path().join("public/showq")).unwrap());
+    let context = context(state.path());
+    showq.answer(list(&["a@x", "b@x"]));
+    let mut collector = watch(&context, &[showq.dir.path(), stopped.path()]);
+    run_once(&mut collector);
+    assert_eq!((messages(&context, 1), messages(&context, 2)), (Some(Value::Gauge32(2)), None));
+    assert_eq!(get(&context, &[1, 2, 1, 1, 0]), None, "postfixTotalMessages of half the host would be a lie");
+    assert_eq!(status(&context, 2), Some(Value::Integer(3)));
+
+    // Without it, and with it left out of the totals, they are known.
+    let mut list = context.instances.current().iter().map(|i| (**i).clone()).collect::<Vec<_>>();
+    list[1].settings.totals = false;
+    context.instances.set(list.into_iter().map(Arc::new).collect());
+    run_once(&mut collector);
+    assert_eq!(get(&context, &[1, 2, 1, 1, 0]), Some(Value::Gauge32(2)));
+    assert_eq!(get(&context, &[1, 2, 1, 2, 0]), Some(Value::Gauge32(2)), "KiB");
+    assert_eq!(get(&context, &[1, 2, 1, 8, 0]), None, "showq does not list corrupt mail");
+}
+
+#[test]
+fn a_domain_keeps_its_index_through_a_restart() {
+    let (showq, state) = (Showq::new(), tempfile::tempdir().unwrap());
+    let index_of = |context: &Context, name: &str| {
+        (1..20).find(|i| get(context, &[1, 4, 3, 1, 2, 1, *i]) == Some(Value::octets(name)))
+    };
+    {
+        let context = context(state.path());
+        showq.answer(list(&["a@one", "a@two", "a@two"]));
+        run_once(&mut watch(&context, &[showq.dir.path()]));
+        assert_eq!((index_of(&context, "two"), index_of(&context, "one")), (Some(2), Some(3)));
+        assert_eq!(index_of(&context, "(other)"), Some(1));
+    }
+    let context = context(state.path());
+    showq.answer(list(&["a@three", "a@three", "a@one"]));
+    run_once(&mut watch(&context, &[showq.dir.path()]));
+    assert_eq!(
+        (index_of(&context, "three"), index_of(&context, "one"), index_of(&context, "two")),
+        (Some(4), Some(3), None)
+    );
+}
+
+#[test]
+fn readings_keep_their_distance() {
+    let (showq, state) = (Showq::new(), tempfile::tempdir().unwrap());
+    let context = context(state.path());
+    showq.answer(list(&["a@x"]));
+    let mut collector = watch(&context, &[showq.dir.path()]);
+    run_once(&mut collector);
+    let watched = &collector.watched[&1];
+    let Some(Value::Gauge32(took)) = get(&context, &[1, 1, 3, 1, 6, 1, 2]) else { panic!("no duration") };
+    assert!(watched.interval >= Duration::from_millis(u64::from(took)) * 20);
+    assert_eq!(watched.due, watched.begun + watched.interval);
+}

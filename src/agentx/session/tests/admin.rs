@@ -21,7 +21,7 @@ fn opened(config: Config) -> (Master, Pdu<'static>) {
 fn open_says_who_we_are_and_its_response_gives_the_session_id() {
     let mut master = Master::new(config());
     let open = master.one();
-    assert_eq!(open.body, Body::Open { timeout: 0, id: oid("1.3.9"), descr: b"test" });
+    assert_eq!(open.body, Body::Open { timeout: 0, id: Box::new(oid("1.3.9")), descr: b"test" });
     assert_eq!(open.context, None);
     assert!(!master.session.is_open());
     master.respond(&open, ErrorCode::NO_ERROR).unwrap();
@@ -65,7 +65,7 @@ fn every_region_is_registered_with_its_own_priority_before_the_capabilities() {
     assert_eq!(master.sent(), []);
     master.respond(&registers[0], ErrorCode::DUPLICATE_REGISTRATION).unwrap();
     let caps = master.one();
-    assert_eq!(caps.body, Body::AddAgentCaps { id: oid("1.3.7"), descr: b"caps" });
+    assert_eq!(caps.body, Body::AddAgentCaps { id: Box::new(oid("1.3.7")), descr: b"caps" });
     master.respond(&caps, ErrorCode::REQUEST_DENIED).unwrap();
     let events = master.events();
     assert!(events.ends_with(&[Event::CapsRefused(ErrorCode::REQUEST_DENIED)]), "{events:?}");
@@ -198,7 +198,7 @@ fn c2_a_pdu_that_cannot_be_read_is_answered_parse_error_and_told_once() {
 #[test]
 fn what_only_a_subagent_sends_is_answered_processing_error() {
     let mut master = Master::ready();
-    for body in [Body::Ping, Body::RemoveAgentCaps { id: oid("1.3") }, Body::Notify(VarBinds::default())] {
+    for body in [Body::Ping, Body::RemoveAgentCaps { id: Box::new(oid("1.3")) }, Body::Notify(VarBinds::default())] {
         assert_eq!(master.ask(body).failed(), (ErrorCode::PROCESSING_ERROR, 0));
     }
 }

@@ -9,7 +9,7 @@ use crate::postfix::{
     defer_log,
     queue::QueueKind,
     queue_file::QueueFileError,
-    queue_id::{is_hash_directory, is_queue_id},
+    queue_id::{hash_path, is_hash_directory, is_queue_id},
 };
 use rustix::{
     fd::{AsFd, BorrowedFd, OwnedFd},
@@ -17,6 +17,7 @@ use rustix::{
     io::Errno,
 };
 use std::{
+    ffi::CStr,
     fs::File,
     io::{self, Read},
     time::Instant,
@@ -49,10 +50,9 @@ pub(super) struct Directory {
 pub(super) struct Listed<'a> {
     /// The queue directory.
     pub(super) root: BorrowedFd<'a>,
-    /// Path below it.
-    pub(super) path: &'a [u8],
     /// Seconds since 1970.
     pub(super) now: i64,
+    pub(super) defer_depth: usize,
     pub(super) names: &'a mut Domains,
     pub(super) extras: &'a mut Extras,
 }
@@ -118,27 +118,13 @@ impl Directory {
                     if is_queue_id(bytes) && matches!(found.file_type(), FileType::RegularFile | FileType::Unknown) =>
                 {
                     let key = entry::key(found.ino(), bytes);
-                    let stat = match statat(&fd, name, AtFlags::SYMLINK_NOFOLLOW) {
-                        Ok(stat) => stat,
-                        Err(Errno::NOENT) => continue,
-                        Err(e) => {
-                            failed = Some(e);
-                            break;
-                        }
-                    };
-                    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-                        foreign += 1;
-                        continue;
-                    }
                     let place = find(&self.entries[..known], key);
-                    if let Some(place) = place
-                        && self.entries[place].stamp == entry::stamp(&stat)
-                    {
-                        self.entries[place].set(flag::SEEN);
-                        continue;
-                    }
-                    match at.read(self.kind, &fd, name, key, &stat, tools) {
-                        Ok(Some(mut new)) => {
+                    let looked = match place {
+                        Some(place) => at.look(self.kind, &fd, name, &self.entries[place], tools),
+                        None => at.read(self.kind, &fd, name, key, tools),
+                    };
+                    match (looked, place) {
+                        (Ok(Look::Changed(mut new)), place) => {
                             new.set(flag::SEEN);
                             match place {
                                 Some(place) => {
@@ -148,8 +134,10 @@ impl Directory {
                                 None => self.entries.push(new),
                             }
                         }
-                        Ok(None) => {}
-                        Err(e) => {
+                        (Ok(Look::Same), Some(place)) => self.entries[place].set(flag::SEEN),
+                        (Ok(Look::Foreign), _) => foreign += 1,
+                        (Ok(Look::Same | Look::Gone), _) => {}
+                        (Err(e), _) => {
                             failed = Some(e);
                             break;
                         }
@@ -230,21 +218,12 @@ impl Directory {
                 // One that is not known came just now; the directory will be listed for it.
                 if let Some(place) = find(&self.entries, key) {
                     looked_at += 1;
-                    match statat(&fd, name, AtFlags::SYMLINK_NOFOLLOW) {
-                        Ok(stat) if entry::stamp(&stat) != self.entries[place].stamp => {
-                            match at.read(self.kind, &fd, name, key, &stat, tools) {
-                                Ok(Some(new)) => {
-                                    self.entries[place].release(at.extras);
-                                    self.entries[place] = new;
-                                }
-                                Ok(None) => {}
-                                Err(e) => {
-                                    result = Err(e);
-                                    break None;
-                                }
-                            }
+                    match at.look(self.kind, &fd, name, &self.entries[place], tools) {
+                        Ok(Look::Changed(new)) => {
+                            self.entries[place].release(at.extras);
+                            self.entries[place] = new;
                         }
-                        Ok(_) | Err(Errno::NOENT) => {}
+                        Ok(_) => {}
                         Err(e) => {
                             result = Err(e);
                             break None;
@@ -261,36 +240,95 @@ impl Directory {
     }
 }
 
+/// What a look at a file gives.
+enum Look {
+    /// It is as it was.
+    Same,
+    /// It is new, or not as it was.
+    Changed(Entry),
+    /// It vanished, which is normal.
+    Gone,
+    /// It is no file.
+    Foreign,
+}
+
 impl Listed<'_> {
-    /// What is to be remembered of a file; `None`: it vanished.
+    /// Looks at a file that is known.
+    fn look(
+        &mut self,
+        kind: QueueKind,
+        directory: &OwnedFd,
+        name: &CStr,
+        known: &Entry,
+        tools: &mut Tools,
+    ) -> rustix::io::Result<Look> {
+        match statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) if entry::stamp(&stat) == known.stamp => Ok(Look::Same),
+            Ok(_) => self.read(kind, directory, name, known.key, tools),
+            Err(Errno::NOENT) => Ok(Look::Gone),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Opens a file and reads its envelope.
     fn read(
         &mut self,
         kind: QueueKind,
         directory: &OwnedFd,
-        name: &std::ffi::CStr,
+        name: &CStr,
         key: u64,
-        stat: &Stat,
         tools: &mut Tools,
-    ) -> rustix::io::Result<Option<Entry>> {
+    ) -> rustix::io::Result<Look> {
+        let options = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        // Opened first and looked at then: one walk to the file instead of two. Owner and root read without a trace; for
+        // others every first reading of a file would cost a failed attempt, so it is made once.
+        let opened = match tools.no_atime {
+            true => openat(directory, name, options | OFlags::NOATIME, Mode::empty()),
+            false => openat(directory, name, options, Mode::empty()),
+        };
+        let opened = match opened {
+            Err(Errno::PERM) if tools.no_atime => {
+                // A local submission belongs to its user, whoever we are.
+                tools.no_atime = kind == QueueKind::Maildrop;
+                openat(directory, name, options, Mode::empty())
+            }
+            other => other,
+        };
+        let (file, stat) = match opened {
+            Ok(fd) => {
+                let stat = rustix::fs::fstat(&fd)?;
+                (Some(File::from(fd)), stat)
+            }
+            Err(Errno::NOENT) => return Ok(Look::Gone),
+            // A symbolic link, a socket.
+            Err(Errno::LOOP | Errno::NXIO) => return Ok(Look::Foreign),
+            Err(Errno::ACCESS) => match statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(stat) => (None, stat),
+                Err(Errno::NOENT) => return Ok(Look::Gone),
+                Err(e) => return Err(e),
+            },
+            Err(e) => return Err(e),
+        };
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return Ok(Look::Foreign);
+        }
         let mut flags = 0;
         flags |= if stat.st_mode & FORCED_EXPIRE != 0 { flag::FORCED_EXPIRE } else { 0 };
         flags |= if stat.st_mode & GROUP != 0 { flag::GROUP_BITS } else { 0 };
-        let mut entry = Entry::new(key, stat, flags);
+        let mut entry = Entry::new(key, &stat, flags);
         let mail = kind.is_mail();
         if mail && stat.st_mode & READY != READY {
             // Half written, or set aside by Postfix as corrupt.
-            return Ok(Some(entry));
+            return Ok(Look::Changed(entry));
         }
-        let options = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = match openat(directory, name, options, Mode::empty()) {
-            Ok(fd) => File::from(fd),
-            Err(Errno::NOENT) => return Ok(None),
+        let Some(file) = file else {
             // Local submissions belong to their users: mail_owner may list but not open them, as showq.
-            Err(Errno::ACCESS) if kind == QueueKind::Maildrop || !mail => {
+            return if kind == QueueKind::Maildrop || !mail {
                 entry.set(flag::MESSAGE | flag::UNREADABLE);
-                return Ok(Some(entry));
-            }
-            Err(e) => return Err(e),
+                Ok(Look::Changed(entry))
+            } else {
+                Err(Errno::ACCESS)
+            };
         };
         let Tools { reader, recipients, log, .. } = tools;
         recipients.clear();
@@ -307,7 +345,7 @@ impl Listed<'_> {
             // In corrupt and saved everything counts that was put there.
             Err(_) if !mail => entry.set(flag::MESSAGE),
             Err(QueueFileError::Io(e)) if e.kind() == io::ErrorKind::PermissionDenied => return Err(Errno::ACCESS),
-            Err(_) => return Ok(Some(entry)),
+            Err(_) => return Ok(Look::Changed(entry)),
         }
         if kind == QueueKind::Deferred {
             self.reasons(name, log);
@@ -315,15 +353,14 @@ impl Listed<'_> {
         }
         recipients.merge();
         entry.set_recipients(recipients, self.extras);
-        Ok(Some(entry))
+        Ok(Look::Changed(entry))
     }
 
     /// The defer log of a message; empty where there is none.
-    fn reasons(&self, name: &std::ffi::CStr, log: &mut Vec<u8>) {
+    fn reasons(&self, name: &CStr, log: &mut Vec<u8>) {
         log.clear();
-        // defer is hashed as deferred is (hash_queue_names names both).
-        let below = self.path.strip_prefix(b"deferred").unwrap_or_default();
-        let path = [b"defer", below, b"/", name.to_bytes()].concat();
+        let name = name.to_bytes();
+        let path = [b"defer/", hash_path(name, self.defer_depth).as_slice(), name].concat();
         let options = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let Ok(fd) = openat(self.root.as_fd(), path, options, Mode::empty()) else { return };
         // A log half read gives half the reasons; there is no better answer, and the next attempt writes it anew.

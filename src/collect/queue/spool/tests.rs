@@ -1,1 +1,206 @@
+use super::*;
+use rustix::fs::{Timespec, Timestamps, utimensat};
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt, PermissionsExt},
+};
 
+/// A spool of our own.
+struct Fake(tempfile::TempDir);
+
+fn envelope(recipients: &[&str]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut record = |kind: u8, data: &str| {
+        bytes.extend([kind, data.len() as u8]);
+        bytes.extend(data.bytes());
+    };
+    record(b'T', "1700000000 1");
+    record(b'S', "s@x");
+    recipients.iter().for_each(|r| record(b'R', r));
+    record(b'E', "");
+    bytes
+}
+
+impl Fake {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        for queue in ["incoming", "active", "deferred", "hold"] {
+            fs::create_dir(dir.path().join(queue)).unwrap();
+        }
+        Self(dir)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn put(&self, name: &str, recipients: &[&str]) {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, envelope(recipients)).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
+    }
+
+    /// Makes every directory look as if it had been left alone for a minute.
+    fn age(&self) {
+        let then = Timespec { tv_sec: Clock::now().wall - 60, tv_nsec: 0 };
+        let times = Timestamps { last_access: then, last_modification: then };
+        let mut paths = vec![self.0.path().to_owned()];
+        while let Some(path) = paths.pop() {
+            paths.extend(fs::read_dir(&path).unwrap().flatten().map(|e| e.path()).filter(|p| p.is_dir()));
+            utimensat(CWD, &path, &times, AtFlags::empty()).unwrap();
+        }
+    }
+
+    fn spool(&self) -> Spool {
+        Spool::new(self.0.path(), 1)
+    }
+}
+
+impl Spool {
+    fn counts(&mut self, kind: QueueKind) -> (u64, u64) {
+        let snapshot = self.read(50, Duration::from_secs(300)).unwrap();
+        let queue = snapshot.queue(kind).unwrap();
+        (queue.messages, queue.recipients)
+    }
+
+    /// As if so much time had passed since the last reading.
+    fn pass(&mut self, time: Duration) {
+        self.last = self.last.and_then(|last| last.checked_sub(time));
+        for directory in self.directories.values_mut() {
+            directory.looked_at = directory.looked_at.and_then(|at| at.checked_sub(time));
+        }
+    }
+}
+
+const DEFERRED: QueueKind = QueueKind::Deferred;
+
+#[test]
+fn an_unchanged_directory_is_not_listed_and_a_changed_one_is() {
+    let fake = Fake::new();
+    fake.put("deferred/A/A0001", &["a@x"]);
+    fake.put("deferred/B/B0001", &["b@x", "c@y"]);
+    fake.age();
+    let mut spool = fake.spool();
+    assert_eq!(spool.counts(DEFERRED), (2, 3));
+    // With its mtime put back a new file goes unnoticed: the proof that nobody listed it.
+    fake.put("deferred/A/A0002", &["d@x"]);
+    fake.age();
+    assert_eq!(spool.counts(DEFERRED), (2, 3));
+    // Any other change of the directory shows both.
+    fake.put("deferred/A/A0003", &["e@x"]);
+    assert_eq!(spool.counts(DEFERRED), (4, 5));
+    fs::remove_file(fake.path("deferred/A/A0002")).unwrap();
+    fs::remove_dir_all(fake.path("deferred/B")).unwrap();
+    assert_eq!(spool.counts(DEFERRED), (2, 2));
+    assert_eq!(spool.directories.len(), 5, "deferred/B is forgotten");
+    assert_eq!(spool.extras.used(), 0, "and what it kept elsewhere");
+    fake.put("deferred/C/D/C0001", &["f@x"]);
+    assert_eq!(spool.counts(DEFERRED), (3, 3));
+}
+
+#[test]
+fn a_young_mtime_is_not_trusted() {
+    let fake = Fake::new();
+    fake.put("deferred/A0001", &["a@x"]);
+    let mut spool = fake.spool();
+    assert_eq!(spool.counts(DEFERRED), (1, 1));
+    let before = fs::metadata(fake.path("deferred")).unwrap();
+    fake.put("deferred/A0002", &["a@x"]);
+    // A file system with coarse time stamps would show the same mtime.
+    let then = Timespec { tv_sec: before.mtime(), tv_nsec: before.mtime_nsec() };
+    utimensat(CWD, fake.path("deferred"), &Timestamps { last_access: then, last_modification: then }, AtFlags::empty())
+        .unwrap();
+    assert_eq!(spool.counts(DEFERRED), (2, 2));
+}
+
+#[test]
+fn the_sweep_finds_modes_and_retry_times_in_ten_minutes() {
+    let fake = Fake::new();
+    // More than one buffer of directory entries.
+    for i in 0..3_000 {
+        fake.put(&format!("deferred/{}/{i:05X}FF", i % 4), &["a@x"]);
+    }
+    fake.age();
+    let mut spool = fake.spool();
+    assert_eq!(spool.counts(DEFERRED), (3_000, 3_000));
+    for i in 0..3_000 {
+        let path = fake.path(&format!("deferred/{}/{i:05X}FF", i % 4));
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o750)).unwrap();
+        // Half of them overdue as well, and one recipient less: done in place.
+        if i % 2 == 0 {
+            fs::write(&path, envelope(&[])).unwrap();
+            let then = Timespec { tv_sec: 1_000, tv_nsec: 0 };
+            utimensat(CWD, &path, &Timestamps { last_access: then, last_modification: then }, AtFlags::empty())
+                .unwrap();
+        }
+    }
+    let mut forced = Vec::new();
+    for _ in 0..20 {
+        spool.pass(Duration::from_secs(30));
+        let snapshot = spool.read(50, Duration::from_secs(300)).unwrap();
+        let queue = snapshot.queue(DEFERRED).unwrap();
+        assert_eq!(queue.messages, 3_000, "counts stay exact");
+        forced.push(queue.forced_expire);
+        if forced.len() == 20 {
+            assert_eq!((queue.recipients, queue.overdue), (1_500, Some(1_500)));
+            assert_eq!(snapshot.group_bits, Some(3_000));
+            assert!(snapshot.swept.unwrap().elapsed() < Duration::from_secs(600));
+        }
+    }
+    assert_eq!(forced[19], 3_000, "{forced:?}");
+    // In slices: no reading looks at everything.
+    assert!(forced.windows(2).all(|w| w[1] - w[0] <= 3_000 / 18 + 2) && forced[0] < 300, "{forced:?}");
+}
+
+#[test]
+fn busy_queues_are_always_looked_at() {
+    let fake = Fake::new();
+    fake.put("incoming/A0001", &["a@x", "b@y"]);
+    fs::set_permissions(fake.path("incoming/A0001"), fs::Permissions::from_mode(0o600)).unwrap();
+    fake.put("active/B0001", &["a@x", "b@y"]);
+    fake.age();
+    let mut spool = fake.spool();
+    assert_eq!(spool.counts(QueueKind::Incoming), (0, 0), "half written");
+    fs::set_permissions(fake.path("incoming/A0001"), fs::Permissions::from_mode(0o700)).unwrap();
+    fs::write(fake.path("active/B0001"), envelope(&["b@y"])).unwrap();
+    fake.age();
+    assert_eq!(spool.counts(QueueKind::Incoming), (1, 2));
+    assert_eq!(spool.counts(QueueKind::Active), (1, 1));
+    // Back to deferred with one recipient less.
+    fs::rename(fake.path("active/B0001"), fake.path("deferred/B0001")).unwrap();
+    assert_eq!(spool.counts(DEFERRED), (1, 1));
+    assert_eq!(spool.counts(QueueKind::Active), (0, 0));
+}
+
+#[test]
+fn domains_and_reasons_of_all_shapes() {
+    let fake = Fake::new();
+    fake.put("deferred/A/A0001", &["a@one.example", "b@one.example"]);
+    fake.put("deferred/A/A0002", &["a@one.example", "b@two.example", "c@one.example"]);
+    fs::create_dir_all(fake.path("defer/A")).unwrap();
+    let refused = "reason=connect to x[192.0.2.1]:25: Connection refused\n";
+    fs::write(fake.path("defer/A/A0001"), format!("recipient=a\n{refused}\nrecipient=b\n{refused}\n")).unwrap();
+    fs::write(fake.path("defer/A/A0002"), format!("recipient=a\n{refused}\nrecipient=b\nreason=x timed out\n\n"))
+        .unwrap();
+    let snapshot = fake.spool().read(1, Duration::from_secs(300)).unwrap();
+    let reason = |r: DeferReason| snapshot.reasons[r as usize - 1];
+    assert_eq!((reason(DeferReason::ConnectionRefused), reason(DeferReason::TimedOut)), (3, 1));
+    assert_eq!(snapshot.reasons.iter().sum::<u64>(), 4);
+    let (name, one) = &snapshot.backlog.top[0];
+    assert_eq!((&**name, one.messages, one.recipients, one.oldest), (&b"one.example"[..], 2, 4, Some(1_700_000_000)));
+    assert_eq!((snapshot.backlog.other.messages, snapshot.backlog.other.recipients), (1, 1));
+}
+
+#[test]
+fn another_file_system_in_its_place_is_another_spool() {
+    let fake = Fake::new();
+    fake.put("deferred/A0001", &["a@x"]);
+    let mut spool = fake.spool();
+    assert_eq!(spool.counts(DEFERRED), (1, 1));
+    let other = Fake::new();
+    fs::rename(fake.path("deferred"), other.path("set-aside")).unwrap();
+    assert!(matches!(spool.read(1, Duration::ZERO), Err(SpoolError::Missing(path)) if path.ends_with("deferred")));
+    fs::rename(other.path("set-aside"), fake.path("deferred")).unwrap();
+    assert_eq!(spool.counts(DEFERRED), (1, 1));
+}

@@ -1,0 +1,309 @@
+//! A spool of up to a million deferred messages, side by side with the tools that look at one: `cargo bench --bench queue`.
+//!
+//! For each size: `find -type f | wc -l`, the index's first build and its later readings (nothing changed, 1 % changed in
+//! one directory, 1 % changed all over), qshape(1), and a real Postfix on the same queue with `postqueue -j`, our own showq
+//! source and, where it is installed, prometheus-postfix-exporter. Measured is the collector's whole refresh: reading,
+//! summing up, tables, publication. Readings are 30 s apart as in production, because the sweep's share depends on it.
+//!
+//! `QUEUE_BENCH=100000` limits the size, `QUEUE_BENCH_PAUSE=5` the seconds between readings (the sweep then shrinks with
+//! it). Needs root, and 4 GiB in /tmp for the million. Exit code 1 where a goal is missed.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+#[path = "../../tests/common/mod.rs"]
+mod common;
+mod generate;
+
+use common::{TestPostfix, wait_for};
+use generate::Generated;
+use postfix_agentx::{
+    agentx::Objects,
+    collect::{
+        self, Collector, Context, Next,
+        health::{AgentCounters, Health},
+        queue::QueueCollector,
+    },
+    config::{self, Config, QueueSource},
+    mib::Publisher,
+    postfix::instance::Instance,
+    smi::Value,
+    state::StateDirectory,
+};
+use std::{
+    env, fs,
+    path::Path,
+    process::{Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+struct Measured {
+    context: Context,
+    collector: QueueCollector,
+    _state: tempfile::TempDir,
+}
+
+impl Measured {
+    fn new(postfix: &TestPostfix, source: QueueSource) -> Self {
+        let state = tempfile::tempdir().unwrap();
+        let publisher = Publisher::new([1].into(), &collect::catalogue());
+        let health = Health::new(publisher.clone(), AgentCounters::default());
+        let directory = StateDirectory::open(state.path()).unwrap();
+        let context = Context::new(Arc::new(Config::default()), publisher, health, directory);
+        let queue = config::Queue { source, interval: Duration::from_millis(1) };
+        let settings = config::Instance { config_directory: postfix.config_directory(), queue, ..Default::default() };
+        let instance = Instance { index: 1, ..Instance::read(&settings).unwrap() };
+        context.instances.set(vec![Arc::new(instance)]);
+        Self { collector: QueueCollector::new(context.clone()), context, _state: state }
+    }
+
+    fn gauge(&self, below: &[u32]) -> u64 {
+        let name: Vec<u32> = [1].iter().chain(below).copied().collect();
+        match self.context.publisher.view().get(&name, Instant::now()) {
+            Ok(Value::Gauge32(v) | Value::Counter32(v)) => u64::from(v),
+            other => panic!("{below:?}: {other:?}"),
+        }
+    }
+
+    /// One whole refresh.
+    fn refresh(&mut self) -> Duration {
+        // What pacing would have us wait is over: the pause between readings is longer.
+        let successes = |m: &Self| m.gauge(&[1, 1, 3, 1, 7, 1, 2]);
+        let before = if self.context.publisher.view().get(&[1, 1, 1, 3, 1, 7, 1, 2], Instant::now()).is_ok() {
+            successes(self)
+        } else {
+            0
+        };
+        let mut begun = Instant::now();
+        loop {
+            match self.collector.refresh() {
+                Next::After(wait) if successes(self) == before => {
+                    thread::sleep(wait.min(Duration::from_millis(20)));
+                    begun = Instant::now();
+                }
+                _ if successes(self) > before => return begun.elapsed(),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Seconds of a command line that runs to its end.
+fn timed(command: &mut Command) -> f64 {
+    let begun = Instant::now();
+    let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
+    assert!(status.success(), "{command:?}: {status}");
+    begun.elapsed().as_secs_f64()
+}
+
+fn find(directory: &Path) -> f64 {
+    let once = || timed(Command::new("sh").args(["-c", "find \"$0\" -type f | wc -l"]).arg(directory));
+    let mut times = [once(), once(), once(), once(), once()];
+    times.sort_by(f64::total_cmp);
+    times[2]
+}
+
+/// VmRSS or VmHWM in MiB.
+fn memory(field: &str) -> f64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|l| l.starts_with(field)).unwrap();
+    line.split_ascii_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1_024.0
+}
+
+/// CPU seconds of this process so far.
+fn cpu_time() -> f64 {
+    let clock = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    clock.tv_sec as f64 + clock.tv_nsec as f64 / 1e9
+}
+
+/// How long answers from the View take, microseconds: median and 99.9th percentile.
+struct Asker {
+    stop: Arc<AtomicBool>,
+    thread: thread::JoinHandle<Vec<f64>>,
+}
+
+impl Asker {
+    fn start(context: &Context) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (until, publisher) = (stop.clone(), context.publisher.clone());
+        let thread = thread::spawn(move || {
+            let mut times = Vec::new();
+            while !until.load(Ordering::Relaxed) {
+                let begun = Instant::now();
+                std::hint::black_box(publisher.view().get(&[1, 1, 1, 1, 1, 0], Instant::now())).unwrap();
+                times.push(begun.elapsed().as_secs_f64() * 1e6);
+                thread::sleep(Duration::from_micros(500));
+            }
+            times
+        });
+        Self { stop, thread }
+    }
+
+    fn end(self) -> (f64, f64) {
+        self.stop.store(true, Ordering::Relaxed);
+        let mut times = self.thread.join().unwrap();
+        times.sort_by(f64::total_cmp);
+        (times[times.len() / 2], times[(times.len() * 999 / 1_000).min(times.len() - 1)])
+    }
+}
+
+fn main() {
+    let limit: usize = env::var("QUEUE_BENCH").ok().and_then(|v| v.parse().ok()).unwrap_or(1_000_000);
+    let pause = Duration::from_secs(env::var("QUEUE_BENCH_PAUSE").ok().and_then(|v| v.parse().ok()).unwrap_or(30));
+    let mut missed = Vec::new();
+    println!("deferred messages in 20,000 domains; readings {} s apart; times in seconds, (ratio)\n", pause.as_secs());
+    for (size, depth) in [(10_000, 1), (100_000, 1), (1_000_000, 1), (1_000_000, 2)] {
+        if size <= limit {
+            measure(size, depth, pause, &mut missed);
+        }
+    }
+    for goal in &missed {
+        println!("MISSED: {goal}");
+    }
+    std::process::exit(i32::from(!missed.is_empty()));
+}
+
+fn measure(size: usize, depth: u32, pause: Duration, missed: &mut Vec<String>) {
+    // qmgr looks at the queue once when it starts; nothing is due for a day.
+    let mut postfix = TestPostfix::builder().hash_queue_depth(depth).main("queue_run_delay = 1d").create();
+    let begun = Instant::now();
+    let mut generated = Generated::create(&postfix.queue_directory(), size, depth as usize);
+    println!("== {size} messages, hash_queue_depth {depth} (generated in {:.0} s)", begun.elapsed().as_secs_f64());
+    let deferred = postfix.queue_directory().join("deferred");
+    let found = find(&deferred);
+    row("find -type f | wc -l", found, None);
+    let goal = |what: &str, ratio: f64, limit: f64, missed: &mut Vec<String>| {
+        if ratio > limit {
+            missed.push(format!("{size} × depth {depth}: {what} {ratio:.2}, goal {limit}"));
+        }
+    };
+
+    let before = memory("VmRSS");
+    let mut index = Measured::new(&postfix, QueueSource::Spool);
+    let idle = Asker::start(&index.context);
+    thread::sleep(Duration::from_secs(2));
+    let idle = idle.end();
+    let asker = Asker::start(&index.context);
+    let spent = cpu_time();
+    let build = index.refresh().as_secs_f64();
+    let spent = cpu_time() - spent;
+    let building = asker.end();
+    let (resident, peak) = (memory("VmRSS"), memory("VmHWM"));
+    check(&index, &generated);
+    row("first build of the index", build, Some((found, "find")));
+    println!("   {:42} {spent:9.3}", "  CPU time of it (it runs at nice 19)");
+
+    let mut warm = |what: &str,
+                    limit: f64,
+                    missed: &mut Vec<String>,
+                    generated: &mut Generated,
+                    change: &dyn Fn(&mut Generated)| {
+        let mut times = Vec::new();
+        for _ in 0..3 {
+            change(generated);
+            thread::sleep(pause);
+            times.push(index.refresh().as_secs_f64());
+            check(&index, generated);
+        }
+        times.sort_by(f64::total_cmp);
+        let found = find(&deferred);
+        row(what, times[1], Some((found, "find")));
+        if size == 1_000_000 {
+            goal(what, times[1] / found, limit, missed);
+        }
+    };
+    let part = size / 100;
+    warm("nothing changed", 0.2, missed, &mut generated, &|_| {});
+    warm("1 % changed in one directory", 1.0, missed, &mut generated, &|g| g.change_one(part));
+    warm("1 % changed all over", 4.0, missed, &mut generated, &|g| g.change_all(part));
+    let settled = memory("VmRSS");
+    println!(
+        "   resident {:.0} MiB, peak {:.0} MiB, after all changes {:.0} MiB (without the {before:.0} MiB of the benchmark itself)",
+        resident - before,
+        peak - before,
+        settled - before
+    );
+    println!(
+        "   an answer from the View: idle {:.1} µs (99.9 %: {:.0}), while building {:.1} µs ({:.0})",
+        idle.0, idle.1, building.0, building.1
+    );
+    if size == 1_000_000 {
+        goal("resident MiB", resident.max(settled) - before + 8.0, 96.0, missed);
+    }
+
+    let shape = timed(Command::new("qshape").args(["-b", "10"]).arg(&deferred));
+    row("qshape", shape, Some((build, "first build")));
+    if size == 1_000_000 {
+        goal("first build / qshape", build / shape, 0.1, missed);
+    }
+
+    drop(index);
+    postfix.start();
+    let quiet = || {
+        let before = cpu(&postfix);
+        thread::sleep(Duration::from_millis(500));
+        (cpu(&postfix) == before).then_some(())
+    };
+    wait_for("qmgr's first look at the queue", Duration::from_secs(300), quiet);
+    let listed = timed(Command::new("postqueue").arg("-c").arg(postfix.config_directory()).arg("-j"));
+    row("postqueue -j", listed, Some((build, "first build")));
+    let mut showq = Measured::new(&postfix, QueueSource::Showq);
+    let read = showq.refresh().as_secs_f64();
+    check(&showq, &generated);
+    row("our showq source", read, Some((listed, "postqueue -j")));
+    println!("   resident with showq alone {:.0} MiB", memory("VmRSS"));
+    if let Some(scraped) = exporter(&postfix) {
+        row("prometheus-postfix-exporter, one scrape", scraped, Some((build, "first build")));
+    }
+    println!();
+}
+
+fn row(what: &str, seconds: f64, against: Option<(f64, &str)>) {
+    let ratio = against.map(|(other, name)| format!("{:8.2} × {name}", seconds / other)).unwrap_or_default();
+    println!("   {what:42} {seconds:9.3} {ratio}");
+}
+
+/// The numbers are those of what was generated.
+#[track_caller]
+fn check(measured: &Measured, generated: &Generated) {
+    assert_eq!(measured.gauge(&[1, 4, 1, 1, 3, 1, 4]), generated.messages() as u64, "messages");
+    assert_eq!(measured.gauge(&[1, 4, 1, 1, 4, 1, 4]), generated.recipients(), "recipients");
+}
+
+/// CPU ticks of the instance's qmgr.
+fn cpu(postfix: &TestPostfix) -> u64 {
+    let ticks = |pid: i32| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let mut fields = stat.rsplit(") ").next().unwrap_or_default().split(' ').skip(11);
+        let mut next = || fields.next().and_then(|f| f.parse::<u64>().ok()).unwrap_or(0);
+        next() + next()
+    };
+    postfix.service_pids("qmgr").into_iter().map(ticks).sum()
+}
+
+/// A scrape, where the exporter is installed (Debian: prometheus-postfix-exporter).
+fn exporter(postfix: &TestPostfix) -> Option<f64> {
+    let port = common::Port::reserve().number();
+    let mut child = Command::new("prometheus-postfix-exporter")
+        .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+        .arg(format!("--postfix.showq_path={}", postfix.queue_directory().join("public/showq").display()))
+        .arg(format!("--postfix.logfile_path={}", postfix.log_file().display()))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .ok()?;
+    wait_for("the exporter", common::PATIENCE, || std::net::TcpStream::connect(("127.0.0.1", port)).ok());
+    let url = format!("http://127.0.0.1:{port}/metrics");
+    let begun = Instant::now();
+    let mut command = Command::new("curl");
+    let output = command.args(["-s", "--max-time", "300", &url]).output();
+    let took = begun.elapsed().as_secs_f64();
+    let _ = child.kill();
+    let _ = child.wait();
+    let text = String::from_utf8(output.ok()?.stdout).ok()?;
+    text.contains("postfix_up{path=").then_some(took)
+}

@@ -1,0 +1,19 @@
+//! Any bytes as a queue file, and as a defer log: no panic, an end, and no more recipients than fit into the file.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use postfix_agentx::postfix::{defer_log, queue_file::Reader};
+use std::cell::RefCell;
+
+thread_local!(static READER: RefCell<Reader> = RefCell::default());
+
+fuzz_target!(|bytes: &[u8]| {
+    READER.with_borrow_mut(|reader| {
+        let mut seen = 0;
+        if let Ok(envelope) = reader.read(bytes, |_| seen += 1) {
+            assert_eq!(envelope.recipients, seen);
+        }
+    });
+    defer_log::read(bytes, |_| {});
+});

@@ -1,0 +1,512 @@
+//! The promise: what the queue tables say is what Postfix's own tools say of the same queue, from both sources.
+//!
+//! The collector runs in this process and is asked through its View; the judge is `postqueue -j`, for age and domain
+//! distributions `qshape`.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use common::{AGENT_UID, Fate, QueuedMessage, TestAgent, TestPostfix, capture, tool, wait_for};
+use postfix_agentx::{
+    agentx::Objects,
+    collect::{
+        self, Collector, Context, Next,
+        health::{AgentCounters, Health},
+        queue::QueueCollector,
+    },
+    config::{self, Config, QueueSource},
+    mib::Publisher,
+    postfix::instance::Instance,
+    smi::Value,
+    state::StateDirectory,
+};
+use rustix::process::Signal;
+use std::{
+    collections::BTreeMap,
+    fs,
+    net::TcpListener,
+    os::unix::fs::{PermissionsExt, chown},
+    path::Path,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant, SystemTime},
+};
+
+const QUEUES: [&str; 7] = ["maildrop", "incoming", "active", "deferred", "hold", "corrupt", "saved"];
+/// Listed by showq.
+const LISTED: [&str; 5] = ["maildrop", "incoming", "active", "deferred", "hold"];
+const AGE_LIMITS: [i64; 9] = [5, 10, 20, 40, 80, 160, 320, 640, 1_280];
+
+/// A collector and what it published.
+struct Watch {
+    context: Context,
+    collector: QueueCollector,
+    _state: tempfile::TempDir,
+}
+
+impl Watch {
+    /// Instances get the indices 1, 2, … in this order.
+    fn new(instances: &[&TestPostfix], source: QueueSource) -> Self {
+        let state = tempfile::tempdir().unwrap();
+        let publisher = Publisher::new([1].into(), &collect::catalogue());
+        let health = Health::new(publisher.clone(), AgentCounters::default());
+        let directory = StateDirectory::open(state.path()).unwrap();
+        let context = Context::new(Arc::new(Config::default()), publisher, health, directory);
+        let read = |(position, postfix): (usize, &&TestPostfix)| {
+            let queue = config::Queue { source, interval: Duration::from_millis(1) };
+            let settings =
+                config::Instance { config_directory: postfix.config_directory(), queue, ..Default::default() };
+            Arc::new(Instance { index: position as u32 + 1, ..Instance::read(&settings).unwrap() })
+        };
+        context.instances.set(instances.iter().enumerate().map(read).collect());
+        let mut collector = QueueCollector::new(context.clone());
+        collect::run_once(&mut collector);
+        Self { context, collector, _state: state }
+    }
+
+    /// Reads every instance again, from the beginning.
+    fn refresh(&mut self, instances: u32) {
+        let attempts = |watch: &Self| -> Vec<u32> {
+            let count = |i, column| watch.gauge(&[1, 1, 3, 1, column, i, 2]).unwrap();
+            (1..=instances).map(|i| count(i, 7) + count(i, 8)).collect()
+        };
+        let before = attempts(self);
+        wait_for("another reading", common::PATIENCE, || {
+            if let Next::After(wait) = self.collector.refresh() {
+                thread::sleep(wait.min(Duration::from_millis(2)));
+            }
+            attempts(self).iter().zip(&before).all(|(now, before)| now > before).then_some(())
+        });
+    }
+
+    fn value(&self, below: &[u32]) -> Option<Value> {
+        let name: Vec<u32> = [1, 1].iter().chain(&below[1..]).copied().collect();
+        assert_eq!(below[0], 1, "objects");
+        self.context.publisher.view().get(&name, Instant::now()).ok()
+    }
+
+    fn gauge(&self, below: &[u32]) -> Option<u32> {
+        match self.value(below)? {
+            Value::Gauge32(v) | Value::Counter32(v) => Some(v),
+            Value::Integer(v) => Some(v as u32),
+            other => panic!("{other:?} is no number"),
+        }
+    }
+
+    fn text(&self, below: &[u32]) -> String {
+        match self.value(below) {
+            Some(Value::OctetString(text)) => String::from_utf8_lossy(&text).into_owned(),
+            other => panic!("{other:?} is no text"),
+        }
+    }
+
+    /// postfixQueueTable: messages, recipients, KiB, oldest age, null senders, forced expire.
+    fn queue(&self, instance: u32, queue: &str) -> [Option<u32>; 6] {
+        let kind = kind(queue);
+        [3, 4, 5, 6, 7, 8].map(|column| self.gauge(&[1, 4, 1, 1, column, instance, kind]))
+    }
+
+    /// postfixDomainTable: recipients by name.
+    fn domains(&self, instance: u32) -> BTreeMap<String, u32> {
+        let mut domains = BTreeMap::new();
+        for index in 1..200 {
+            if let Some(recipients) = self.gauge(&[1, 4, 3, 1, 4, instance, index]) {
+                domains.insert(self.text(&[1, 4, 3, 1, 2, instance, index]), recipients);
+            }
+        }
+        domains
+    }
+
+    fn method(&self, instance: u32) -> String {
+        self.text(&[1, 1, 3, 1, 3, instance, 2])
+    }
+
+    fn error(&self, instance: u32) -> String {
+        self.text(&[1, 1, 3, 1, 9, instance, 2])
+    }
+
+    /// Everything postqueue and qshape say of an instance is what the tables say.
+    #[track_caller]
+    fn agrees(&self, instance: u32, postfix: &TestPostfix) {
+        let listed = postfix.postqueue_json();
+        let now = now();
+        for queue in LISTED {
+            let there: Vec<&QueuedMessage> = listed.iter().filter(|m| m.queue_name == queue).collect();
+            let oldest = there.iter().map(|m| now - m.arrival_time).max().unwrap_or(0);
+            let expected = [
+                there.len() as u64,
+                there.iter().map(|m| m.recipients.len() as u64).sum(),
+                there.iter().map(|m| m.message_size).sum::<u64>().div_ceil(1_024),
+                oldest as u64,
+                there.iter().filter(|m| m.sender == "MAILER-DAEMON").count() as u64,
+                there.iter().filter(|m| m.forced_expire).count() as u64,
+            ];
+            let [messages, recipients, kib, age, null, forced] = self.queue(instance, queue);
+            let seen = [messages, recipients, kib, Some(oldest as u32), null, forced];
+            assert_eq!(seen, expected.map(|v| Some(v as u32)), "instance {instance}, {queue}");
+            let age = i64::from(age.unwrap());
+            assert!((age - oldest).abs() <= 2, "{queue}: {age} s, postqueue says {oldest} s");
+
+            // Without forced expiry qshape counts the same recipients; what 3.7 writes into maildrop it does not know.
+            if expected[5] == 0 && queue != "maildrop" {
+                let (total, buckets, _) = qshape(postfix, &[queue]);
+                let mut ages = (1..=10).map(|b| self.gauge(&[1, 4, 2, 1, 5, instance, kind(queue), b]).unwrap());
+                let ages: Vec<u32> = ages.by_ref().collect();
+                assert_eq!(ages.iter().sum::<u32>(), total, "{queue} by age");
+                // A message on the edge of a bucket may have crossed it since.
+                let on_edge = |m: &&&QueuedMessage| {
+                    let age = now - m.arrival_time;
+                    AGE_LIMITS.iter().any(|limit| (age - limit * 60).abs() < 10)
+                };
+                if there.iter().filter(on_edge).count() == 0 {
+                    assert_eq!(ages, buckets, "{queue} by age");
+                }
+            }
+        }
+        if listed.iter().all(|m| !m.forced_expire) {
+            let (_, _, domains) = qshape(postfix, &["incoming", "active", "deferred"]);
+            let mut seen = self.domains(instance);
+            assert_eq!(seen.remove("(other)"), Some(0), "all domains fit");
+            assert_eq!(seen, domains, "by domain");
+        }
+        let totals = [1, 3, 4, 5, 6, 7].map(|column| self.gauge(&[1, 2, 1, column, 0]));
+        assert!(totals.iter().all(Option::is_some), "{totals:?}");
+    }
+}
+
+fn kind(queue: &str) -> u32 {
+    QUEUES.iter().position(|q| *q == queue).unwrap() as u32 + 1
+}
+
+fn now() -> i64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs() as i64
+}
+
+/// Recipients in all, by age bucket, and by domain.
+fn qshape(postfix: &TestPostfix, queues: &[&str]) -> (u32, Vec<u32>, BTreeMap<String, u32>) {
+    let mut command = tool("qshape");
+    command.args(["-b", "10", "-w", "200", "-c"]).arg(postfix.config_directory()).args(queues);
+    let text = capture(&mut command).success();
+    let mut domains = BTreeMap::new();
+    let mut total = (0, vec![0; 10]);
+    for line in text.lines().skip(1) {
+        let mut words = line.split_ascii_whitespace();
+        let name = words.next().unwrap();
+        let numbers: Vec<u32> = words.map(|w| w.parse().unwrap()).collect();
+        if name == "TOTAL" {
+            total = (numbers[0], numbers[1..].to_vec());
+        } else {
+            domains.insert(name.to_ascii_lowercase(), numbers[0]);
+        }
+    }
+    (total.0, total.1, domains)
+}
+
+/// A next hop that takes connections and never says a word: mail to it stays in active.
+struct Silent(TcpListener);
+
+impl Silent {
+    fn listen() -> Self {
+        Self(TcpListener::bind("127.0.0.1:0").unwrap())
+    }
+
+    fn transport(&self) -> String {
+        format!("default_transport = smtp:[127.0.0.1]:{}", self.0.local_addr().unwrap().port())
+    }
+}
+
+/// Mail in deferred, hold, active and incoming, and nothing that still moves.
+fn mix(postfix: &TestPostfix) {
+    postfix.send(Fate::Deferred, 4);
+    postfix.send(Fate::DeferredSoft, 3);
+    postfix.send(Fate::Held, 2);
+    // Several recipients in several domains, one of which is delivered at once and marked as done in place.
+    let many =
+        ["a@deferred.test", "b@deferred.test", "user@soft.test", "user@virtual.test", "\"odd one\"@Deferred.Test"];
+    let mut smtp = postfix.smtp();
+    assert_eq!(smtp.mail(common::Fate::Deferred.sender(), &many, "").code, 250);
+    assert_eq!(smtp.mail("", &["user@soft.test"], "").code, 250);
+    smtp.quit();
+    postfix.sendmail(
+        "",
+        &["stuck@silent.test", "other@silent.test"],
+        &format!("Subject: long\n\n{}", "text\n".repeat(5_000)),
+    );
+    wait_for("mail at rest", common::PATIENCE, || {
+        let listed = postfix.postqueue_json();
+        let count = |queue: &str| listed.iter().filter(|m| m.queue_name == queue).count();
+        (count("deferred") == 9 && count("hold") == 2 && count("active") == 1 && listed.len() == 12).then_some(())
+    });
+    // With qmgr standing still, new mail stays in incoming.
+    postfix.kill_service("qmgr", Signal::STOP);
+    postfix.inject(Fate::Delivered, 3);
+    wait_for("mail in incoming", common::PATIENCE, || {
+        (postfix.postqueue_json().iter().filter(|m| m.queue_name == "incoming").count() == 3).then_some(())
+    });
+}
+
+#[test]
+fn a_mixed_queue_at_rest_in_three_instances() {
+    let silent = Silent::listen();
+    let build = |name: &str, depth, long| {
+        let long = if long { "yes" } else { "no" };
+        let builder = TestPostfix::builder().main(&silent.transport()).main(&format!("enable_long_queue_ids = {long}"));
+        // All queues hashed in the last one: recursion is generic. Flat: the parameter must not be empty, and depth is at least 1.
+        let builder = match depth {
+            0 => builder.main("hash_queue_names = defer"),
+            2 => builder.main("hash_queue_names = deferred, defer, hold, incoming, active"),
+            _ => builder,
+        };
+        builder.name(name).hash_queue_depth(depth.max(1)).start()
+    };
+    let mut instances =
+        [build("postfix-flat", 0, false), build("postfix-long", 1, true), build("postfix-deep", 2, false)];
+    instances.iter().for_each(mix);
+    let refs: Vec<&TestPostfix> = instances.iter().collect();
+    for source in [QueueSource::Spool, QueueSource::Showq] {
+        let watch = Watch::new(&refs, source);
+        for (index, postfix) in (1..).zip(&refs) {
+            assert_eq!(watch.method(index), if source == QueueSource::Spool { "spool" } else { "showq" });
+            watch.agrees(index, postfix);
+            // Corrupt and saved mail, overdue, group bits: only the spool tells.
+            assert_eq!(watch.queue(index, "corrupt")[0].is_some(), source == QueueSource::Spool);
+            assert_eq!(watch.gauge(&[1, 4, 1, 1, 9, index, 4]).is_some(), source == QueueSource::Spool);
+            assert_eq!(watch.gauge(&[1, 3, 4, 1, 7, index]).is_some(), source == QueueSource::Spool);
+            // Reasons: refused by the closed port (4 + the three of the list), 4xx of the other.
+            let reasons = [1, 11, 12, 13].map(|reason| watch.gauge(&[1, 4, 4, 1, 3, index, reason]).unwrap());
+            assert_eq!(reasons.iter().sum::<u32>(), 12, "{reasons:?}");
+            assert_eq!(reasons[0], 7, "{reasons:?}");
+        }
+        let expected: usize = refs.iter().map(|p| p.postqueue_json().len()).sum();
+        assert_eq!(watch.gauge(&[1, 2, 1, 1, 0]), Some(expected as u32), "postfixTotalMessages");
+    }
+
+    // Stopped: showq is gone and says so, the spool goes on, maildrop fills.
+    let (mut showq, mut spool) = (Watch::new(&refs, QueueSource::Showq), Watch::new(&refs, QueueSource::Spool));
+    for postfix in &instances {
+        postfix.kill_service("qmgr", Signal::CONT);
+        postfix.stop();
+    }
+    instances[0].sendmail("me@local.test", &["x@deferred.test", "y@deferred.test"], "Subject: one\n\nbody\n");
+    instances[0].sendmail("", &["x@deferred.test"], "Subject: two\n\nbody\n");
+    showq.refresh(3);
+    spool.refresh(3);
+    for (index, postfix) in (1..).zip(&instances) {
+        spool.agrees(index, postfix);
+        assert_eq!(showq.queue(index, "deferred"), [None; 6]);
+        assert!(showq.error(index).contains("Postfix is stopped"), "{}", showq.error(index));
+        assert_eq!(showq.gauge(&[1, 1, 3, 1, 4, index, 2]), Some(3), "failing");
+        assert!(showq.gauge(&[1, 3, 4, 1, 1, index]).is_some(), "the file system can still be seen");
+    }
+    assert_eq!(spool.queue(1, "maildrop")[..2], [Some(2), Some(3)]);
+    assert_eq!(spool.gauge(&[1, 3, 4, 1, 7, 1]), Some(0), "group bits are normal in maildrop");
+    assert_eq!(showq.gauge(&[1, 2, 1, 1, 0]), None, "no total without all of it");
+    // And back: the sockets answer again.
+    instances.iter_mut().for_each(TestPostfix::start);
+    common::wait_for("showq's answer", common::PATIENCE, || {
+        showq.refresh(3);
+        showq.queue(3, "deferred")[0]
+    });
+}
+
+#[test]
+fn what_postsuper_and_postqueue_change() {
+    let postfix = TestPostfix::builder().start();
+    postfix.send(Fate::Deferred, 6);
+    wait_for("mail at rest", common::PATIENCE, || {
+        postfix.postqueue_json().iter().all(|m| m.queue_name == "deferred").then_some(())
+    });
+    let ids: Vec<String> = postfix.postqueue_json().into_iter().map(|m| m.queue_id).collect();
+    let mut watch = Watch::new(&[&postfix], QueueSource::Spool);
+    watch.agrees(1, &postfix);
+    // To hold and back: directories change, and the index follows at once.
+    postfix.postsuper(&["-h", &ids[0]]);
+    postfix.postsuper(&["-h", &ids[1]]);
+    watch.refresh(1);
+    watch.agrees(1, &postfix);
+    assert_eq!((watch.queue(1, "hold")[0], watch.queue(1, "deferred")[0]), (Some(2), Some(4)));
+    postfix.postsuper(&["-H", &ids[1]]);
+    postfix.postsuper(&["-d", &ids[2]]);
+    watch.refresh(1);
+    watch.agrees(1, &postfix);
+    // A mode: qmgr would send it back at once, were it not stopped.
+    postfix.kill_service("qmgr", Signal::STOP);
+    postfix.postsuper(&["-e", &ids[3]]);
+    for source in [QueueSource::Spool, QueueSource::Showq] {
+        let watch = Watch::new(&[&postfix], source);
+        assert_eq!(watch.queue(1, "deferred")[5], Some(1), "forced expire, {source:?}");
+        watch.agrees(1, &postfix);
+    }
+    let fresh = Watch::new(&[&postfix], QueueSource::Spool);
+    assert_eq!(fresh.gauge(&[1, 3, 4, 1, 7, 1]), Some(1), "group bits");
+    assert_eq!(fresh.gauge(&[1, 4, 1, 1, 9, 1, 4]), Some(0), "overdue");
+    // One whose attempt is due since long: postqueue -i would set the same time.
+    let path = find(&postfix.queue_directory().join("deferred"), &ids[4]);
+    let past = SystemTime::now() - Duration::from_secs(3_600);
+    fs::File::options().write(true).open(path).unwrap().set_modified(past).unwrap();
+    assert_eq!(Watch::new(&[&postfix], QueueSource::Spool).gauge(&[1, 4, 1, 1, 9, 1, 4]), Some(1), "overdue");
+}
+
+fn find(directory: &Path, name: &str) -> std::path::PathBuf {
+    let mut directories = vec![directory.to_owned()];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory).unwrap().flatten() {
+            if entry.file_type().unwrap().is_dir() {
+                directories.push(entry.path());
+            } else if entry.file_name().to_string_lossy() == name {
+                return entry.path();
+            }
+        }
+    }
+    panic!("no {name}");
+}
+
+#[test]
+fn under_load() {
+    let postfix = TestPostfix::builder().hash_queue_depth(1).main("minimal_backoff_time = 1s").start();
+    let mut spool = Watch::new(&[&postfix], QueueSource::Spool);
+    let mut showq = Watch::new(&[&postfix], QueueSource::Showq);
+    let source = |recipient: &str| {
+        let address = format!("127.0.0.1:{}", postfix.smtp_port());
+        let mut command = postfix.sandbox().command("smtp-source");
+        command.args(["-s", "4", "-m", "300", "-f", Fate::Deferred.sender(), "-t", recipient]).arg(address);
+        command.spawn().unwrap()
+    };
+    let mut sources = ["user@deferred.test", "user@relay.test", "user@soft.test"].map(source);
+    let mut readings = 0;
+    while sources.iter_mut().any(|s| s.try_wait().unwrap().is_none()) {
+        spool.refresh(1);
+        showq.refresh(1);
+        readings += 1;
+        for watch in [&spool, &showq] {
+            for queue in LISTED {
+                let [messages, recipients, kib, age, ..] = watch.queue(1, queue).map(|v| v.unwrap_or(0));
+                assert!(messages <= 1_000 && recipients <= 2_000 && kib <= 100_000 && age <= 600, "{queue}");
+            }
+        }
+    }
+    assert!(readings > 2, "{readings} readings while mail came in");
+    postfix.postqueue(&["-f"]).success();
+    // At rest: the same ids in the same queues twice, all of them deferred.
+    let at_rest = || {
+        let listed = postfix.postqueue_json();
+        (listed.len() == 600 && listed.iter().all(|m| m.queue_name == "deferred")).then_some(())
+    };
+    wait_for("mail at rest", Duration::from_secs(60), at_rest);
+    postfix.kill_service("qmgr", Signal::STOP);
+    if at_rest().is_none() {
+        // A retry began in between: what is in active now stays there, and that is at rest as well.
+        wait_for("deliveries done", common::PATIENCE, || {
+            let before: Vec<_> =
+                postfix.postqueue_json().into_iter().map(|m| (m.queue_id, m.recipients.len())).collect();
+            thread::sleep(Duration::from_millis(500));
+            let after: Vec<_> =
+                postfix.postqueue_json().into_iter().map(|m| (m.queue_id, m.recipients.len())).collect();
+            (before == after).then_some(())
+        });
+    }
+    for watch in [&mut spool, &mut showq] {
+        watch.refresh(1);
+        watch.agrees(1, &postfix);
+    }
+}
+
+#[test]
+fn what_is_no_message_is_counted_and_survived() {
+    let postfix = TestPostfix::builder().start();
+    postfix.send(Fate::Deferred, 2);
+    wait_for("mail at rest", common::PATIENCE, || {
+        postfix.postqueue_json().iter().all(|m| m.queue_name == "deferred").then_some(())
+    });
+    let deferred = postfix.queue_directory().join("deferred");
+    let write = |name: &str, bytes: &[u8], mode: u32| {
+        let path = deferred.join(name);
+        fs::write(&path, bytes).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        chown(&path, Some(fs::metadata(&deferred).map(|m| std::os::unix::fs::MetadataExt::uid(&m)).unwrap()), None)
+            .unwrap();
+    };
+    let whole = fs::read(find(&deferred, &postfix.postqueue_json()[0].queue_id)).unwrap();
+    write("AA0001", b"", 0o700);
+    write("AA0002", &whole[..40], 0o700);
+    write("AA0003", b"C\xff\xff\xff\xff\x7f", 0o700);
+    write("AA0004", &[0xff; 70_000], 0o700);
+    write("AA0005", &whole, 0o600);
+    write("AA0006", b"#!/bin/sh\n", 0o700);
+    std::os::unix::fs::symlink(find(&deferred, &postfix.postqueue_json()[0].queue_id), deferred.join("AA0007"))
+        .unwrap();
+    fs::write(deferred.join("not-a-queue-id"), b"x").unwrap();
+    fs::create_dir(deferred.join("directory")).unwrap();
+    std::os::unix::net::UnixListener::bind(deferred.join("AA0008")).unwrap();
+    write("ignored.tmp", b"x", 0o700);
+    fs::write(postfix.queue_directory().join("corrupt/BB0001"), &whole[..60]).unwrap();
+    let watch = Watch::new(&[&postfix], QueueSource::Spool);
+    assert_eq!(watch.queue(1, "deferred")[..2], [Some(2), Some(2)]);
+    assert_eq!(watch.gauge(&[1, 4, 1, 1, 10, 1, 4]), Some(11), "ignored");
+    assert_eq!(watch.queue(1, "corrupt")[0], Some(1));
+    assert_eq!(watch.gauge(&[1, 2, 1, 8, 0]), Some(1), "postfixTotalCorrupt");
+}
+
+/// A spool that is not there any more: the last values stay for the grace, the error says where to look.
+#[test]
+fn a_vanished_spool() {
+    let postfix = TestPostfix::builder().create();
+    let queue = postfix.queue_directory();
+    for directory in ["incoming", "active", "deferred"] {
+        fs::create_dir(queue.join(directory)).unwrap();
+    }
+    let mut watch = Watch::new(&[&postfix], QueueSource::Auto);
+    assert_eq!(watch.queue(1, "hold")[0], Some(0), "a queue without a directory is empty");
+    fs::rename(&queue, queue.with_extension("gone")).unwrap();
+    watch.refresh(1);
+    assert_eq!(watch.queue(1, "hold")[0], Some(0), "kept for the grace");
+    assert_eq!(watch.gauge(&[1, 1, 3, 1, 4, 1, 2]), Some(2), "stale");
+    assert!(watch.error(1).contains("is the spool mounted"), "{}", watch.error(1));
+    // An empty mount point is no empty queue either.
+    fs::create_dir(&queue).unwrap();
+    watch.refresh(1);
+    assert_eq!(watch.gauge(&[1, 1, 3, 1, 4, 1, 2]), Some(2), "stale");
+    fs::remove_dir(&queue).unwrap();
+    fs::rename(queue.with_extension("gone"), &queue).unwrap();
+    watch.refresh(1);
+    assert_eq!(watch.gauge(&[1, 1, 3, 1, 4, 1, 2]), Some(1), "ok");
+}
+
+/// Group postdrop gives showq; without it the message names the ways, and none of them is chmod.
+#[test]
+fn without_root() {
+    let postfix = TestPostfix::builder().start();
+    postfix.send(Fate::Held, 3);
+    let agent = TestAgent::with_config(|state| TestAgent::yaml("unix:/nonexistent", state, &[&postfix]));
+    let method = format!("{}.1.1.3.1.3.1.2", common::ROOT);
+    let held = format!("{}.1.4.1.1.3.1.5 = Gauge32: 3", common::ROOT);
+    let dump = agent.run_once(&["dump"]).success();
+    let line = |text: &str, start: &str| text.lines().find(|l| l[1..].starts_with(start)).map(str::to_owned);
+    assert_eq!(line(&dump, &method).unwrap(), format!(".{method} = STRING: \"showq\""));
+    assert!(line(&dump, &held).is_some(), "{dump}");
+
+    // The same user without any group, and then with the capability instead.
+    let mut command = tool("setpriv");
+    command.args([
+        format!("--reuid={AGENT_UID}"),
+        format!("--regid={AGENT_UID}"),
+        "--clear-groups".into(),
+        "--".into(),
+    ]);
+    command.arg(agent.command(&[]).get_args().last().unwrap()).arg("dump").arg("--config").arg(agent.config_file());
+    let dump = capture(&mut command).success();
+    let error = line(&dump, &format!("{}.1.1.3.1.9.1.2", common::ROOT)).unwrap();
+    for way in ["permission denied", "group postdrop", "CAP_DAC_READ_SEARCH", "mail_owner", "never chmod"] {
+        assert!(error.contains(way), "{error}");
+    }
+    assert_eq!(line(&dump, &format!("{}.1.4.", common::ROOT)), None, "no row of any queue");
+
+    let mut command = tool("setpriv");
+    command.args([format!("--reuid={AGENT_UID}"), format!("--regid={AGENT_UID}"), "--clear-groups".into()]);
+    command.args(["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search", "--"]);
+    command.arg(agent.command(&[]).get_args().last().unwrap()).arg("dump").arg("--config").arg(agent.config_file());
+    let dump = capture(&mut command).success();
+    assert_eq!(line(&dump, &method).unwrap(), format!(".{method} = STRING: \"spool\""));
+    assert!(line(&dump, &held).is_some(), "{dump}");
+}
