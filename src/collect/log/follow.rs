@@ -328,6 +328,13 @@ impl Follower {
         if self.lost.is_empty() {
             return Ok(());
         }
+        if let Some(current) = &mut self.current
+            && !current.is_itself()
+        {
+            // Truncated as well, and not noticed yet.
+            self.lost.push(Lost { position: current.position, since: Instant::now(), unread: true });
+            current.restart();
+        }
         let files = self.beside();
         self.floor = self.lost.iter().map(|lost| lost.position.modified).min().unwrap_or_default();
         for mut lost in std::mem::take(&mut self.lost) {

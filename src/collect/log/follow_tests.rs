@@ -101,13 +101,14 @@ impl World {
         for _ in 0..1 + self.random.below(4) {
             self.written += 1;
             let filler = "x".repeat(self.random.below(600) as usize);
-            let line = format!("line {} {filler}", self.written);
+            // A timestamp and a pid make real lines differ from the first bytes on.
+            let line = format!("{:07} {filler}", self.written);
             // Some lines come in two pieces.
-            let cut = if to.is_empty() { self.random.below(line.len() as u64 + 1) as usize } else { line.len() };
+            let cut = if to.is_empty() { self.random.below(line.len() as u64 - 6) as usize + 7 } else { line.len() };
             let whole = std::mem::take(&mut self.half) + &line;
             if to.is_empty() && self.random.below(5) == 0 {
                 self.append(&path, &line[..cut]);
-                self.half = format!("{}", &whole[..whole.len() - (line.len() - cut)]);
+                self.half = whole[..whole.len() - (line.len() - cut)].to_owned();
                 if self.half.is_empty() {
                     continue;
                 }
@@ -182,15 +183,7 @@ impl World {
     }
 
     fn step(&mut self) {
-        let choice = self.random.below(20);
-        if std::env::var("MODEL_TRACE").is_ok() {
-            let mut files: Vec<_> =
-                fs::read_dir(self.directory.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
-            files.sort();
-            let saved = self.follower.as_ref().map(Follower::save);
-            eprintln!("step {choice} written {}: {files:?} {saved:?}", self.written);
-        }
-        match choice {
+        match self.random.below(20) {
             0..=7 => self.write(""),
             8..=11 => {
                 let budget = [1, 1_000, 1 << 20][self.random.below(3) as usize];
@@ -234,10 +227,11 @@ impl World {
     }
 }
 
+/// `MODEL_RUNS=30000 cargo test --release model` for a long look, `MODEL_SEED=n` for one run.
 #[test]
-fn every_line_once_whatever_happens() {
-    let runs = std::env::var("MODEL_RUNS").ok().and_then(|n| n.parse().ok()).unwrap_or(1_000);
-    let only = std::env::var("MODEL_SEED").ok().and_then(|n| n.parse::<u64>().ok());
+fn model_every_line_once_whatever_happens() {
+    let number = |name: &str| std::env::var(name).ok().and_then(|n| n.parse::<u64>().ok());
+    let (runs, only) = (number("MODEL_RUNS").unwrap_or(1_000), number("MODEL_SEED"));
     for seed in only.unwrap_or(1)..=only.unwrap_or(runs) {
         let mut world = World::new(seed, AT_ONCE);
         world.read(1 << 20);
@@ -245,5 +239,125 @@ fn every_line_once_whatever_happens() {
         let steps = 5 + world.random.below(60);
         (0..steps).for_each(|_| world.step());
         world.settle(seed);
+    }
+}
+
+/// syslogd goes on writing to the renamed file until it is told.
+#[test]
+fn a_rotated_file_is_read_for_as_long_as_it_is_written_to() {
+    for seed in 1..200 {
+        let mut world = World::new(seed, PATIENT);
+        world.read(1 << 20);
+        world.save();
+        for _ in 0..3 {
+            world.write("");
+            world.close();
+            world.append(&world.name(""), "\n");
+            world.shift();
+            fs::rename(world.name(""), world.name(".1")).unwrap();
+            for _ in 0..world.random.below(4) {
+                world.write(".1");
+                world.read(1 << 20);
+            }
+            fs::write(world.name(""), "").unwrap();
+            for _ in 0..world.random.below(4) {
+                world.write(".1");
+                world.read(1_000);
+                if world.random.below(2) == 0 {
+                    world.save();
+                    world.follower = None;
+                }
+            }
+            world.write("");
+            world.close();
+            world.append(&world.name(""), "\n");
+        }
+        world.settle(seed);
+    }
+}
+
+#[test]
+fn what_was_truncated_unread_is_a_gap_and_what_was_read_is_none() {
+    let mut world = World::new(7, AT_ONCE);
+    world.read(1 << 20);
+    let path = world.name("");
+    world.append(&path, "one\n");
+    world.read(1 << 20);
+    let truncate = || OpenOptions::new().write(true).truncate(true).open(&path).unwrap();
+    truncate();
+    world.read(1 << 20);
+    assert_eq!((world.gaps, world.now.lines.len()), (0, 1), "all of it had been read");
+    world.append(&path, "two\nhalf");
+    world.read(1 << 20);
+    truncate();
+    world.read(1 << 20);
+    assert_eq!(world.gaps, 1, "half a line was there");
+    world.append(&path, "three\n");
+    world.read(1 << 20);
+    assert_eq!(world.now.lines.len(), 3);
+    world.save();
+    world.follower = None;
+    truncate();
+    world.read(1 << 20);
+    assert_eq!(world.gaps, 2, "nobody knows what came while nobody looked");
+}
+
+#[test]
+fn a_log_deleted_while_nobody_looked_is_a_gap() {
+    let mut world = World::new(7, AT_ONCE);
+    let path = world.name("");
+    world.read(1 << 20);
+    world.append(&path, "one\n");
+    world.read(1 << 20);
+    world.save();
+    world.follower = None;
+    fs::remove_file(&path).unwrap();
+    world.append(&path, "two\n");
+    (0..3).for_each(|_| world.read(1 << 20));
+    assert_eq!(world.gaps, 1);
+    assert_eq!(world.now.lines.keys().collect::<Vec<_>>(), ["one", "two"]);
+}
+
+#[test]
+fn days_of_rotation_while_nobody_looked() {
+    let mut world = World::new(7, AT_ONCE);
+    world.read(1 << 20);
+    world.write("");
+    world.save();
+    world.follower = None;
+    for _ in 0..10 {
+        world.write("");
+        world.rotate();
+    }
+    world.settle(7);
+}
+
+#[test]
+fn lines_too_long_are_cut_and_the_next_one_is_whole() {
+    let mut world = World::new(7, AT_ONCE);
+    world.read(1 << 20);
+    let path = world.name("");
+    let long = "x".repeat(300_000);
+    world.append(&path, &long);
+    world.read(1 << 20);
+    world.save();
+    world.follower = None;
+    world.append(&path, &format!("{long}\nnext\n"));
+    (0..4).for_each(|_| world.read(1 << 20));
+    let lengths: Vec<usize> = world.now.lines.keys().map(String::len).collect();
+    assert_eq!(lengths, [4, 65_536]);
+}
+
+#[test]
+fn begins_at_the_end_or_at_the_start() {
+    for (from_start, expected) in [(false, 1), (true, 3)] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("maillog");
+        fs::write(&path, "old\nolder\nbegun").unwrap();
+        let mut follower = Follower::new(&path, None, from_start, AT_ONCE).unwrap();
+        OpenOptions::new().append(true).open(&path).unwrap().write_all(b" and ended\n").unwrap();
+        let mut lines = 0;
+        follower.read(1 << 20, &mut |chunk| lines += memchr::memchr_iter(b'\n', chunk).count()).unwrap();
+        assert_eq!(lines, expected);
     }
 }

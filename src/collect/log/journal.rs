@@ -8,6 +8,7 @@ use super::follow::Progress;
 use serde::Deserialize;
 use std::{
     io::{self, BufRead, BufReader, Read},
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel},
     thread,
@@ -20,8 +21,8 @@ const QUEUE: usize = 4_096;
 const ENTRY: u64 = 1 << 20;
 /// A child that ends is started again after so long.
 const PAUSE: Duration = Duration::from_secs(5);
-/// The journal has been read to its end when nothing came for so long.
-const QUIET: Duration = Duration::from_millis(1_500);
+/// If the entry that was last at the start never comes, it was removed meanwhile; nothing came for so long then.
+const QUIET: Duration = Duration::from_secs(15);
 
 /// One entry, as `--output=json` writes it.
 #[derive(Debug, Default, Deserialize)]
@@ -84,9 +85,11 @@ impl Entry {
 
 /// A followed journal.
 pub(super) struct Journal {
+    program: PathBuf,
     child: Option<Running>,
     cursor: Option<String>,
-    from_start: bool,
+    /// The last entry there was at the start, until it was counted.
+    end: Option<String>,
     /// When the child before ended, and what it said.
     ended: Option<(Instant, String)>,
     heard: Instant,
@@ -109,7 +112,20 @@ impl Drop for Running {
 impl Journal {
     /// Follows from behind `cursor`; without one from the end, or the start.
     pub(super) fn start(cursor: Option<String>, from_start: bool) -> io::Result<Self> {
-        let mut journal = Self { child: None, cursor, from_start, ended: None, heard: Instant::now() };
+        Self::with_program(Path::new("journalctl"), cursor, from_start)
+    }
+
+    /// With another program than the system's: tests.
+    pub(super) fn with_program(program: &Path, cursor: Option<String>, from_start: bool) -> io::Result<Self> {
+        let (child, ended, heard) = (None, None, Instant::now());
+        let end = last_cursor(program)?;
+        let cursor = match cursor {
+            // Without entries the end is the start.
+            None if !from_start => end.clone(),
+            saved => saved,
+        };
+        let end = end.filter(|end| cursor.as_ref() != Some(end));
+        let mut journal = Self { program: program.to_owned(), child, cursor, end, ended, heard };
         journal.child = Some(journal.spawn()?);
         Ok(journal)
     }
@@ -120,24 +136,18 @@ impl Journal {
     }
 
     fn spawn(&self) -> io::Result<Running> {
-        let mut command = Command::new("journalctl");
-        command.args(["--follow", "--output=json", "--quiet", "--no-pager", "SYSLOG_FACILITY=2"]);
-        match &self.cursor {
-            Some(cursor) => command.arg(format!("--after-cursor={cursor}")).arg("--no-tail"),
-            None if self.from_start => command.arg("--no-tail"),
-            // The last entry is only there for its cursor.
-            None => command.arg("--lines=1"),
-        };
-        let missing = |e: io::Error| {
-            io::Error::new(e.kind(), format!("journalctl: {e}; give `log: {{ files: [/path] }}` in the configuration"))
-        };
+        let mut command = Command::new(&self.program);
+        command.args(["--follow", "--no-tail"]).args(COMMON);
+        if let Some(cursor) = &self.cursor {
+            command.arg(format!("--after-cursor={cursor}"));
+        }
         let mut child = command
             .env("LC_ALL", "C")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .map_err(missing)?;
+            .map_err(|e| missing(&e))?;
         let (sender, entries) = sync_channel(QUEUE);
         let (out, err) = (child.stdout.take(), child.stderr.take());
         thread::Builder::new().name("journal".into()).spawn(move || {
@@ -181,13 +191,10 @@ impl Journal {
                     let Ok(entry) = serde_json::from_slice::<Entry>(&json) else {
                         continue;
                     };
-                    let first = self.cursor.is_none() && !self.from_start;
+                    lines(&entry.line(), entry.written());
                     if !entry.cursor.is_empty() {
-                        self.cursor = Some(entry.cursor.clone());
-                    }
-                    // The entry that was there before us.
-                    if !first {
-                        lines(&entry.line(), entry.written());
+                        self.end.take_if(|end| *end == entry.cursor);
+                        self.cursor = Some(entry.cursor);
                     }
                 }
                 Err(TryRecvError::Empty) => break,
@@ -200,9 +207,25 @@ impl Journal {
                 }
             }
         }
-        progress.at_end = self.heard.elapsed() >= QUIET;
+        progress.at_end = self.end.is_none() || self.heard.elapsed() >= QUIET;
         Ok(progress)
     }
+}
+
+/// What every journalctl is told: the mail facility, one JSON object an entry.
+const COMMON: [&str; 4] = ["--output=json", "--quiet", "--no-pager", "SYSLOG_FACILITY=2"];
+
+fn missing(e: &io::Error) -> io::Error {
+    io::Error::new(e.kind(), format!("journalctl: {e}; give `log: {{ files: [/path] }}` in the configuration"))
+}
+
+/// The cursor of the last entry; `None` where there is none.
+fn last_cursor(program: &Path) -> io::Result<Option<String>> {
+    let run = Command::new(program).arg("--lines=1").args(COMMON).env("LC_ALL", "C").stdin(Stdio::null()).output();
+    let output = run.map_err(|e| missing(&e))?;
+    let last = output.stdout.trim_ascii_end().rsplit(|b| *b == b'\n').next().unwrap_or_default();
+    let entry = serde_json::from_slice::<Entry>(last).unwrap_or_default();
+    Ok(Some(entry.cursor).filter(|cursor| !cursor.is_empty()))
 }
 
 fn pass_on(out: impl Read, entries: &SyncSender<Vec<u8>>) {

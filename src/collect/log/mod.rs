@@ -26,6 +26,7 @@ mod stream;
 mod tables;
 mod tail;
 mod template;
+mod twins;
 
 pub use tables::TABLES;
 
@@ -45,6 +46,7 @@ use super::{
 };
 use crate::{config::LogStart, postfix::instance::Instance};
 use std::{
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -57,6 +59,8 @@ const SAVE: Duration = Duration::from_secs(10);
 const REPORT: Duration = Duration::from_secs(2);
 /// Without news published so often: sessions end without a line, hours pass.
 const REPUBLISH: Duration = Duration::from_secs(5);
+/// Files that were empty at first may turn out to be twins.
+const TWINS: Duration = Duration::from_secs(60);
 /// So much is read of one stream before the others have their turn and a stop is noticed.
 const SLICE: usize = 8 << 20;
 
@@ -89,6 +93,7 @@ pub struct LogCollector {
     published_in: Duration,
     reported_at: Option<Instant>,
     places_at: Instant,
+    twins_at: Instant,
     patience: Patience,
     begun: Instant,
 }
@@ -150,6 +155,7 @@ impl LogCollector {
             published_in: Duration::ZERO,
             reported_at: None,
             places_at: now,
+            twins_at: now,
             patience,
             begun: now,
             context,
@@ -159,7 +165,7 @@ impl LogCollector {
     /// Takes over who there is and where they log.
     fn arrange(&mut self, list: InstanceList) {
         let places = Places::of(&list);
-        self.park();
+        let mut sources = self.park();
         let mut wanted: Vec<(Origin, Vec<usize>, bool)> = places.streams;
         for (position, instance) in list.iter().enumerate() {
             let mut state = self.absent.instances.remove(&instance.name).unwrap_or_default();
@@ -170,7 +176,9 @@ impl LogCollector {
             let settings = places::settings(instance, &self.context.config.log);
             self.engine.add(settings, state);
             let disabled = places.disabled.contains(&position);
-            let source = self.context.health.source(instance.index, &instance.name, SourceKind::Log, REPORT);
+            let source = sources
+                .remove(&instance.index)
+                .unwrap_or_else(|| self.context.health.source(instance.index, &instance.name, SourceKind::Log, REPORT));
             if disabled {
                 source.disabled();
             }
@@ -214,18 +222,44 @@ impl LogCollector {
         for warning in places.warnings {
             tracing::warn!("{warning}");
         }
+        self.refuse_twins();
         self.list = Some(list);
         self.changed = true;
         self.reported_at = None;
     }
 
-    /// Puts the states of all instances back to those that are not there.
-    fn park(&mut self) {
+    /// Refuses files that have the same lines as another one.
+    fn refuse_twins(&mut self) {
+        self.twins_at = Instant::now();
+        let path = |stream: &Stream| match &stream.origin {
+            Origin::File(path) => path.clone(),
+            // Looked for like a file and never found.
+            Origin::Journal => Default::default(),
+        };
+        let files: Vec<_> = self.streams.iter().map(path).collect();
+        if files.len() < 2 {
+            return;
+        }
+        let names: Vec<String> = self.streams.iter().map(|s| s.origin.name()).collect();
+        for (stream, twin) in self.streams.iter_mut().zip(twins::twins(&files)) {
+            let other = twin.and_then(|at| names.get(at));
+            if let (Some(other), None) = (other, &stream.twin_of) {
+                tracing::error!(log = stream.origin.name(), "has the same lines as {other} and is not read");
+            }
+            // Once refused it stays so: its end is not compared with what was read of the other one since.
+            stream.twin_of = stream.twin_of.take().or(other.cloned());
+        }
+    }
+
+    /// Puts the states of all instances back to those that are not there. Returns their sources by index.
+    fn park(&mut self) -> BTreeMap<u32, Source> {
         self.add_totals();
+        let mut indices = Vec::new();
         for instance in self.engine.instances.drain(..) {
+            indices.push(instance.settings.index);
             self.absent.instances.insert(instance.settings.name, instance.state);
         }
-        self.members.clear();
+        indices.into_iter().zip(self.members.drain(..).map(|m| m.source)).collect()
     }
 
     /// postfixTotals are accumulators of their own: what an instance counted stays when it goes.
@@ -242,7 +276,7 @@ impl LogCollector {
     /// Reads all streams for a while. Returns whether there is more.
     fn read(&mut self) -> bool {
         let mut more = false;
-        for stream in &mut self.streams {
+        for stream in self.streams.iter_mut().filter(|s| s.twin_of.is_none()) {
             let before = stream.source.counters;
             let status = stream.status();
             let progress = stream.read(&mut self.engine, SLICE);
@@ -260,7 +294,7 @@ impl LogCollector {
             self.changed |= new || status != stream.status();
             more |= progress.bytes >= SLICE || (progress.bytes > 0 && !stream.caught_up);
         }
-        let live = self.streams.iter().all(|s| s.caught_up);
+        let live = self.streams.iter().all(|s| s.caught_up || s.twin_of.is_some());
         for instance in &mut self.engine.instances {
             for program in instance.throttled.drain(..).filter(|_| live) {
                 self.context.throttled.note(instance.settings.index, &program);
@@ -273,7 +307,7 @@ impl LogCollector {
     fn report(&mut self) {
         let due = self.reported_at.is_none_or(|at| at.elapsed() >= REPORT);
         for (position, member) in self.members.iter_mut().enumerate().filter(|(_, m)| !m.disabled) {
-            let streams = || self.streams.iter().filter(|s| s.users.contains(&position));
+            let streams = || self.streams.iter().filter(|s| s.twin_of.is_none() && s.users.contains(&position));
             let error = streams().find_map(|s| s.error.as_ref()).or(member.nowhere.as_ref());
             let through = streams().all(|s| s.caught_up);
             let known = match error {
@@ -294,9 +328,22 @@ impl LogCollector {
         if due {
             self.reported_at = Some(Instant::now());
             let condition = |text| Condition { severity: Severity::Warning, subject: Subject::Log, text };
-            let conditions = self.save_error.iter().map(|e| condition(format!("log state not saved: {e}"))).collect();
+            let unsaved = self.save_error.iter().map(|e| condition(format!("log state not saved: {e}")));
+            let refused = self.streams.iter().filter(|s| s.twin_of.is_some());
+            let refused =
+                refused.map(|s| condition(format!("{}: {}", s.origin.name(), s.complaint().unwrap_or_default())));
+            let conditions = unsaved.chain(refused).collect();
             self.context.health.conditions("log", conditions);
         }
+    }
+
+    /// On a loghost the process ids in the log are other hosts'.
+    fn logs_of_this_host(&self) -> bool {
+        let name = rustix::system::uname();
+        let name = name.nodename().to_bytes();
+        let short = name.split(|b| *b == b'.').next().unwrap_or_default();
+        let hosts = &self.context.config.log.hosts;
+        hosts.is_empty() || hosts.iter().any(|host| host.as_bytes() == name || host.as_bytes() == short)
     }
 
     /// At most so often that it costs little; at once when little has to be made.
@@ -309,7 +356,9 @@ impl LogCollector {
         }
         let begun = Instant::now();
         self.add_totals();
-        let sessions: Vec<_> = self.engine.instances.iter_mut().map(publish::sessions).collect();
+        let here = self.logs_of_this_host();
+        let sessions = |i| if here { publish::sessions(i) } else { None };
+        let sessions: Vec<_> = self.engine.instances.iter_mut().map(sessions).collect();
         let known = |position: usize| self.members.get(position).is_some_and(|m| m.known);
         let senders = self.context.config.log.senders as usize;
         let mut fragments = publish::fragments(&self.engine, known, &sessions, senders, |instance, key| {
@@ -326,7 +375,7 @@ impl LogCollector {
             sessions: if whole { open() } else { None },
         };
         fragments.push(TOTAL_MAIL.fragment(&[totals]));
-        let readable = |s: &Stream| matches!(s.status(), Status::Ok | Status::Stale);
+        let readable = |s: &Stream| matches!(s.status(), Status::Ok | Status::Stale | Status::Disabled);
         let all = !self.streams.is_empty() && self.streams.iter().all(readable);
         fragments.push(TEMPLATE.fragment(if all { std::slice::from_ref(&self.engine.template) } else { &[] }));
         let files: Vec<LogFileRow> = self
@@ -336,7 +385,7 @@ impl LogCollector {
                 index: s.index,
                 name: s.origin.name().into_bytes(),
                 status: s.status() as i32,
-                error: s.error.clone().or_else(|| self.save_error.clone()).unwrap_or_default(),
+                error: s.complaint().or_else(|| self.save_error.clone()).unwrap_or_default(),
                 counters: s.source.counters,
                 behind: s.behind(),
                 last_line: s.last_line,
@@ -410,6 +459,9 @@ impl Collector for LogCollector {
         if search || self.list.as_ref().is_none_or(|old| !Arc::ptr_eq(old, &list)) {
             self.arrange(list);
         }
+        if self.twins_at.elapsed() >= TWINS {
+            self.refuse_twins();
+        }
         if self.members.is_empty() {
             return Next::After(TICK);
         }
@@ -436,3 +488,6 @@ impl Collector for LogCollector {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -60,6 +60,8 @@ pub(super) struct Stream {
     pub success: Instant,
     /// Seconds since 1970; 0: never.
     pub last_line: i64,
+    /// Another stream that has the same lines: this one is not read.
+    pub twin_of: Option<String>,
     /// Where it was begun has been saved.
     pub anchored: bool,
     reader: Reader,
@@ -93,6 +95,7 @@ impl Stream {
             error: None,
             success: Instant::now(),
             last_line,
+            twin_of: None,
             anchored: saved.is_some(),
             reader: Reader::Closed,
             saved,
@@ -180,10 +183,22 @@ impl Stream {
     /// postfixLogFileStatus.
     pub(super) fn status(&self) -> Status {
         match &self.error {
+            _ if self.twin_of.is_some() => Status::Disabled,
             None if self.caught_up => Status::Ok,
             None => Status::Starting,
             Some(_) if self.caught_up && self.success.elapsed() < Duration::from_secs(180) => Status::Stale,
             Some(_) => Status::Failing,
+        }
+    }
+
+    /// postfixLogFileError.
+    pub(super) fn complaint(&self) -> Option<String> {
+        match &self.twin_of {
+            Some(other) => Some(format!(
+                "has the same lines as {other}, and is not read because each would count twice; leave one of them out of \
+                 `log: {{ files: … }}`"
+            )),
+            None => self.error.clone(),
         }
     }
 

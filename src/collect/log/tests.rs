@@ -1,0 +1,339 @@
+//! The collector around engine and follower: what is shown when, what survives, what is told.
+
+use super::*;
+use crate::{
+    collect::{
+        catalogue,
+        health::{AgentCounters, Health},
+        run_once,
+    },
+    config::{self, Config, LogSource},
+    mib::{AnyTable, Publisher},
+    smi::Value,
+    state::StateDirectory,
+};
+use std::{
+    fs::{self, OpenOptions},
+    io::Write,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+const AT_ONCE: Patience = Patience { rotated: Duration::ZERO, search: Duration::ZERO };
+
+struct Host {
+    directory: tempfile::TempDir,
+    config: Config,
+    instances: Vec<Arc<Instance>>,
+    context: Context,
+}
+
+impl Host {
+    /// Instances by name and syslog_name, all with the same file of their own or the one given.
+    fn new(instances: &[(&str, &str, &[&str])]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let list = (1..).zip(instances).map(|(index, (name, syslog_name, files))| {
+            let files = files.iter().map(|f| directory.path().join(f)).collect();
+            let mut instance = crate::postfix::instance::tests::instance(Path::new("/nonexistent"), &[]);
+            instance.index = index;
+            instance.name = (*name).into();
+            instance.syslog_name = (*syslog_name).into();
+            instance.settings = config::Instance { log: LogSource::Files(files), ..config::Instance::default() };
+            Arc::new(instance)
+        });
+        let instances: Vec<_> = list.collect();
+        let config = Config::default();
+        let context = context(&directory, &config, &instances);
+        Self { directory, config, instances, context }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn log(&self, name: &str, lines: &[&str]) {
+        let mut file = OpenOptions::new().append(true).create(true).open(self.path(name)).unwrap();
+        for line in lines {
+            writeln!(file, "Nov 22 01:17:30 vm {line}").unwrap();
+        }
+    }
+
+    /// The agent begins anew, with what was saved.
+    fn agent(&mut self) -> LogCollector {
+        drop(std::mem::replace(&mut self.context, context(&tempfile::tempdir().unwrap(), &Config::default(), &[])));
+        self.context = context(&self.directory, &self.config, &self.instances);
+        LogCollector::with_patience(self.context.clone(), AT_ONCE)
+    }
+
+    fn value(&self, name: &str, index: &[u32]) -> Option<Value> {
+        let column = catalogue().into_iter().find_map(|table| {
+            let column = table.columns().into_iter().find(|c| c.name == name)?;
+            Some([&[1, 3], table.entry(), &[column.number], index].concat())
+        });
+        let name = column.unwrap_or_else(|| panic!("{name}"));
+        let view = self.context.publisher.view();
+        crate::agentx::Objects::get(&*view, &name, Instant::now()).ok()
+    }
+
+    fn number(&self, name: &str, index: &[u32]) -> Option<u64> {
+        match self.value(name, index)? {
+            Value::Counter32(n) | Value::Gauge32(n) => Some(n.into()),
+            Value::Integer(n) => u64::try_from(n).ok(),
+            Value::Counter64(n) => Some(n),
+            other => panic!("{name}: {other:?}"),
+        }
+    }
+}
+
+fn context(directory: &tempfile::TempDir, config: &Config, instances: &[Arc<Instance>]) -> Context {
+    let state = StateDirectory::open(&directory.path().join("state")).unwrap();
+    let publisher = Publisher::new([1, 3].into(), &catalogue());
+    let health = Health::new(publisher.clone(), AgentCounters::default());
+    let context = Context::new(Arc::new(config.clone()), publisher, health, state);
+    context.instances.set(instances.to_vec());
+    context
+}
+
+const SENT: &str = "postfix/smtp[7]: 0F5383D: to=<a@b>, relay=mx[192.0.2.1]:25, delay=1, delays=0/0/0/1, dsn=2.0.0, status=sent (250 ok)";
+
+fn another(agent: &mut LogCollector) {
+    agent.published_at = None;
+    agent.reported_at = None;
+    run_once(agent);
+}
+
+#[test]
+fn counts_go_on_through_restarts_and_kills() {
+    let mut host = Host::new(&[("postfix", "postfix", &["mail.log"])]);
+    host.log("mail.log", &[SENT]);
+    let mut agent = host.agent();
+    run_once(&mut agent);
+    assert_eq!(host.number("postfixMailSent", &[1]), Some(0), "begun at the end");
+    assert_eq!(host.number("postfixSourceStatus", &[1, 3]), Some(1));
+    host.log("mail.log", &[SENT, SENT]);
+    another(&mut agent);
+    assert_eq!(host.number("postfixMailSent", &[1]), Some(2));
+    agent.finish();
+    host.log("mail.log", &[SENT]);
+    drop(agent);
+    let mut agent = host.agent();
+    assert_eq!(host.number("postfixMailSent", &[1]), None, "nothing before it is through");
+    run_once(&mut agent);
+    assert_eq!(host.number("postfixMailSent", &[1]), Some(3));
+    assert_eq!(host.number("postfixTotalDelivered", &[0]), Some(3));
+    // Killed: what was not saved is read again.
+    host.log("mail.log", &[SENT]);
+    another(&mut agent);
+    assert_eq!(host.number("postfixMailSent", &[1]), Some(4));
+    drop(agent);
+    fs::rename(host.path("mail.log"), host.path("mail.log.1")).unwrap();
+    host.log("mail.log", &[SENT]);
+    let mut agent = host.agent();
+    (0..3).for_each(|_| another(&mut agent));
+    assert_eq!(host.number("postfixMailSent", &[1]), Some(5));
+    assert_eq!(host.number("postfixTemplateBounced", &[0]), Some(0));
+    assert_eq!(host.number("postfixLogFileLinesRead", &[1]), Some(5));
+    assert_eq!(host.number("postfixLogFileGaps", &[1]), Some(0));
+}
+
+#[test]
+fn a_gap_moves_counters_since() {
+    let mut host = Host::new(&[("postfix", "postfix", &["mail.log"])]);
+    host.log("mail.log", &[SENT]);
+    let mut agent = host.agent();
+    run_once(&mut agent);
+    host.log("mail.log", &[SENT]);
+    another(&mut agent);
+    agent.engine.instances[0].state.since = 1_000;
+    agent.totals_since = 1_000;
+    agent.finish();
+    drop(agent);
+    fs::remove_file(host.path("mail.log")).unwrap();
+    let other = SENT.replace("[7]", "[8]");
+    host.log("mail.log", &[&other, &other]);
+    let mut agent = host.agent();
+    (0..3).for_each(|_| another(&mut agent));
+    assert_eq!(host.number("postfixMailSent", &[1]), Some(3), "what can be read is counted");
+    assert_eq!(host.number("postfixLogFileGaps", &[1]), Some(1));
+    assert_eq!(host.number("postfixInstanceLogDiscontinuities", &[1]), Some(1));
+    assert!(host.number("postfixInstanceLogCountersAge", &[1]).unwrap() < 60);
+    assert!(host.number("postfixTotalCountersAge", &[0]).unwrap() < 60);
+}
+
+#[test]
+fn lines_go_to_their_instance() {
+    let shared: &[&str] = &["mail.log"];
+    let own: &[&str] = &["out.log"];
+    let mut host =
+        Host::new(&[("postfix", "postfix", shared), ("in", "postfix-in.1", shared), ("out", "postfix-out", own)]);
+    for file in ["mail.log", "out.log"] {
+        host.log(file, &["x"]);
+    }
+    let mut agent = host.agent();
+    run_once(&mut agent);
+    let relayed = SENT.replace("postfix/smtp", "postfix/relay/smtp");
+    host.log(
+        "mail.log",
+        &[SENT, &SENT.replace("postfix/", "postfix-in.1/"), &SENT.replace("postfix/", "postfix-xx/"), "dovecot: x"],
+    );
+    // In a file of its own a hard-coded name is this instance's all the same.
+    host.log("out.log", &[&SENT.replace("postfix/", "postfix-out/"), &relayed, "dovecot/imap[3]: x"]);
+    another(&mut agent);
+    assert_eq!([1, 2, 3].map(|i| host.number("postfixMailSent", &[i])), [Some(1), Some(1), Some(2)]);
+    assert_eq!([1, 2].map(|f| host.number("postfixLogFileLinesForeign", &[f])), [Some(2), Some(1)]);
+    assert_eq!([1, 2].map(|f| host.number("postfixLogFileLinesUnrecognised", &[f])), [Some(0), Some(0)]);
+    assert_eq!(host.number("postfixTotalDelivered", &[0]), Some(4));
+    let name = host.value("postfixTransportName", &[3, 3]).unwrap();
+    assert_eq!(name, Value::octets("relay"));
+    // An instance that goes leaves what it counted in the totals, and finds its counters when it returns.
+    let all = host.context.instances.current();
+    host.context.instances.set(all[..2].to_vec());
+    another(&mut agent);
+    assert_eq!((host.number("postfixMailSent", &[3]), host.number("postfixTotalDelivered", &[0])), (None, Some(4)));
+    host.log("out.log", &[&relayed]);
+    host.context.instances.set(all.to_vec());
+    another(&mut agent);
+    assert_eq!((host.number("postfixMailSent", &[3]), host.number("postfixTotalDelivered", &[0])), (Some(3), Some(5)));
+}
+
+#[test]
+fn an_unreadable_log_is_failing_with_a_remedy() {
+    let mut host = Host::new(&[("postfix", "postfix", &["no/mail.log"])]);
+    // Root can read everything; a directory that is a file nobody can.
+    fs::write(host.path("no"), "").unwrap();
+    let mut agent = host.agent();
+    run_once(&mut agent);
+    assert_eq!(host.number("postfixSourceStatus", &[1, 3]), Some(3));
+    assert_eq!(host.number("postfixMailSent", &[1]), None);
+    assert_eq!(host.number("postfixTotalDelivered", &[0]), None);
+    assert_eq!(host.number("postfixTemplateDeferred", &[0]), None);
+    assert_eq!(host.number("postfixLogFileStatus", &[1]), Some(3));
+    fs::remove_file(host.path("no")).unwrap();
+    fs::create_dir(host.path("no")).unwrap();
+    host.log("no/mail.log", &[SENT]);
+    another(&mut agent);
+    another(&mut agent);
+    assert_eq!(host.number("postfixSourceStatus", &[1, 3]), Some(1));
+    assert!(host.number("postfixMailSent", &[1]).is_some());
+}
+
+#[test]
+fn a_state_directory_that_cannot_be_written_is_told_and_tried_again() {
+    let mut host = Host::new(&[("postfix", "postfix", &["mail.log"])]);
+    host.log("mail.log", &["x"]);
+    let mut agent = host.agent();
+    run_once(&mut agent);
+    host.log("mail.log", &[SENT]);
+    another(&mut agent);
+    // Neither root nor anyone else can replace a directory by a file.
+    let state = host.path("state");
+    let _ = fs::remove_file(state.join("log"));
+    fs::create_dir_all(state.join("log/x")).unwrap();
+    agent.save();
+    assert!(agent.save_error.is_some() && agent.dirty);
+    another(&mut agent);
+    assert_eq!(host.number("postfixMailSent", &[1]), Some(1), "still served");
+    assert_eq!(host.number("postfixHealth", &[0]), Some(2));
+    let text = host.value("postfixHealthText", &[0]).unwrap();
+    assert!(matches!(&text, Value::OctetString(t) if String::from_utf8_lossy(t).contains("not saved")), "{text:?}");
+    fs::remove_dir_all(state.join("log")).unwrap();
+    agent.save();
+    assert!(agent.save_error.is_none() && !agent.dirty);
+}
+
+#[test]
+fn equal_streams_count_once() {
+    let both: &[&str] = &["mail.log", "mail.info"];
+    let mut host = Host::new(&[("postfix", "postfix", both)]);
+    let lines: Vec<String> = (0..20).map(|n| SENT.replace("[7]", &format!("[{n}]"))).collect();
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    both.iter().for_each(|file| host.log(file, &lines));
+    let mut agent = host.agent();
+    run_once(&mut agent);
+    both.iter().for_each(|file| host.log(file, &lines));
+    another(&mut agent);
+    assert_eq!(host.number("postfixMailSent", &[1]), Some(20));
+    assert_eq!([1, 2].map(|f| host.number("postfixLogFileStatus", &[f])), [Some(1), Some(4)]);
+}
+
+/// A journalctl that gives what the test writes into a file, and ends when told.
+#[test]
+fn the_journal_is_followed_from_a_saved_cursor() {
+    let directory = tempfile::tempdir().unwrap();
+    let entry = |n: u32, text: &str| {
+        format!(
+            "{{\"__CURSOR\":\"s={n}\",\"__REALTIME_TIMESTAMP\":\"1700000000000000\",\"_HOSTNAME\":\"vm\",\"SYSLOG_IDENTIFIER\":\"postfix/smtp\",\"_PID\":\"7\",\"MESSAGE\":{text}}}\n"
+        )
+    };
+    let text = SENT.split_once(": ").unwrap().1;
+    let message = format!("\"{text}\"");
+    let bytes = format!("{:?}", text.as_bytes());
+    let journal = directory.path().join("journal");
+    fs::write(&journal, entry(1, &message) + &entry(2, &message) + &entry(3, &bytes) + "rubbish\n").unwrap();
+    let script = directory.path().join("journalctl");
+    // Prints what follows the cursor, or the last entry, then waits for its end.
+    fs::write(
+        &script,
+        format!(
+            "#!/bin/sh\nafter=\nfor a; do case $a in --after-cursor=*) after=${{a#--after-cursor=}};; esac; done\n\
+             echo \"$@\" >> {0}/calls\n\
+             case $1 in --lines=1) sed -n 3p {0}/journal; exit;; esac\n\
+             if [ -n \"$after\" ]; then sed \"0,/$after\\\"/d\" {0}/journal; else cat {0}/journal; fi\nexec sleep 1000\n",
+            directory.path().display()
+        ),
+    )
+    .unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    let read = |journal: &mut journal::Journal| {
+        let mut lines = Vec::new();
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while Instant::now() < deadline {
+            let progress = journal.read(1 << 20, &mut |line, _| lines.push(line.to_vec())).unwrap();
+            if progress.at_end {
+                break;
+            }
+            std::thread::yield_now();
+        }
+        lines
+    };
+    let mut first = journal::Journal::with_program(&script, None, false).unwrap();
+    assert_eq!(read(&mut first).len(), 0, "begun at the end");
+    assert_eq!(first.cursor(), Some("s=3"));
+    drop(first);
+    let mut again = journal::Journal::with_program(&script, Some("s=1".into()), false).unwrap();
+    let lines = read(&mut again);
+    assert_eq!(lines.len(), 2);
+    assert_eq!(lines[0], format!("Jan  1 00:00:00 vm {SENT}\n").into_bytes());
+    assert_eq!(lines[0], lines[1], "an array of bytes is a message as well");
+    assert_eq!(again.cursor(), Some("s=3"));
+    let calls = fs::read_to_string(directory.path().join("calls")).unwrap();
+    assert!(
+        calls.contains("--follow") && calls.contains("--after-cursor=s=1") && calls.contains("SYSLOG_FACILITY=2"),
+        "{calls}"
+    );
+}
+
+#[test]
+fn a_journalctl_that_ends_is_told_with_what_it_said() {
+    let directory = tempfile::tempdir().unwrap();
+    let script = directory.path().join("journalctl");
+    fs::write(&script, "#!/bin/sh\necho 'No journal files were opened due to insufficient permissions.' >&2\nexit 1\n")
+        .unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut journal = journal::Journal::with_program(&script, None, false).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let error = loop {
+        match journal.read(1 << 20, &mut |_, _| {}) {
+            Err(e) => break e.to_string(),
+            Ok(_) => assert!(Instant::now() < deadline, "no error"),
+        }
+        std::thread::yield_now();
+    };
+    assert!(error.contains("insufficient permissions") && error.contains("systemd-journal"), "{error}");
+}
+
+#[test]
+fn all_tables_are_in_the_catalogue() {
+    let names: Vec<&str> = catalogue().iter().map(|t| t.name()).collect();
+    assert!(TABLES.iter().all(|t: &&dyn AnyTable| names.contains(&t.name())));
+}
