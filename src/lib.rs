@@ -21,6 +21,7 @@
 //! 4. [`agentx`]: RFC 2741, without a word of Postfix;
 //! 5. [`daemon`]: the wiring.
 
+#![warn(unreachable_pub)]
 // Nothing that comes from a socket, a file or a log line may panic. Tests and benchmarks may.
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 

@@ -138,7 +138,7 @@ fn hash(microseconds: usize, depth: usize) -> String {
 
 /// One message in ten has three recipients, the others one.
 fn recipients(microseconds: usize) -> usize {
-    if microseconds % 10 == 0 { 3 } else { 1 }
+    if microseconds.is_multiple_of(10) { 3 } else { 1 }
 }
 
 fn record(file: &mut Vec<u8>, kind: u8, data: &[u8]) {
@@ -178,12 +178,12 @@ fn message(number: usize, now: i64) -> Vec<u8> {
     ] {
         record(&mut rest, b'A', attribute.as_bytes());
     }
-    let sender = if number % 7 == 0 { String::new() } else { format!("sender{}@example.net", number % 97) };
+    let sender = if number.is_multiple_of(7) { String::new() } else { format!("sender{}@example.net", number % 97) };
     record(&mut rest, b'S', sender.as_bytes());
     let count = recipients(microseconds(number));
     for i in 0..count {
         // A few domains have most of the mail, as it is in life.
-        let domain = if number % 3 == 0 { number % 20 } else { (number + i * 7) % DOMAINS };
+        let domain = if number.is_multiple_of(3) { number % 20 } else { (number + i * 7) % DOMAINS };
         let address = format!("user{i}.{number}@domain{domain}.example");
         record(&mut rest, b'A', format!("dsn_orig_rcpt=rfc822;{address}").as_bytes());
         record(&mut rest, b'O', address.as_bytes());
