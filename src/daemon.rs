@@ -219,8 +219,9 @@ pub(crate) fn collectors(context: &Context) -> Vec<Box<dyn Collector>> {
     instances.refresh();
     vec![
         Box::new(instances),
-        Box::new(collect::log::LogCollector::new(context.clone())),
+        // Before the log, which shows its events beside the services found here.
         Box::new(collect::process::ProcessCollector::new(context.clone())),
+        Box::new(collect::log::LogCollector::new(context.clone())),
         Box::new(collect::queue::QueueCollector::new(context.clone())),
         Box::new(collect::health::Watchdog(context.health.clone())),
     ]
