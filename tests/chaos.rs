@@ -216,11 +216,14 @@ fn chaos(events: u64, pause: Duration) {
             stage.agent.wait_ready(&stage.snmpd, &mail);
             // The last of it comes with the collectors' next round.
             let mut missing = BTreeSet::new();
+            let of_processes = format!("{}.1.8.2.", common::ROOT);
             let deadline = Instant::now() + PATIENCE;
             while Instant::now() < deadline {
                 let names =
                     stage.snmpd.walk(common::ROOT).unwrap_or_default().into_iter().map(|(name, _)| name).collect();
                 missing = truth.names().difference(&names).cloned().collect();
+                // Rows of open files last as long as the process: a daemon may rest by now.
+                missing.retain(|name: &String| !name.starts_with(&of_processes));
                 if missing.is_empty() {
                     break;
                 }

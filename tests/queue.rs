@@ -431,7 +431,7 @@ fn what_is_no_message_is_counted_and_survived() {
     write("AA0001", b"", 0o700);
     write("AA0002", &whole[..40], 0o700);
     write("AA0003", b"C\xff\xff\xff\xff\x7f", 0o700);
-    write("AA0004", &[0xff; 70_000], 0o700);
+    write("AA0004", &vec![0xff; 70_000], 0o700);
     write("AA0005", &whole, 0o600);
     write("AA0006", b"#!/bin/sh\n", 0o700);
     std::os::unix::fs::symlink(find(&deferred, &postfix.postqueue_json()[0].queue_id), deferred.join("AA0007"))

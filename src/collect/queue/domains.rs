@@ -5,6 +5,8 @@ use std::{borrow::Cow, sync::Arc};
 
 /// So many names are told apart at once. The rest counts as other: a flood of made-up domains must not eat the memory.
 const NAMES: usize = 1 << 17;
+/// No domain is longer (RFC 1035); what claims to be counts as other.
+const LONGEST: usize = 255;
 
 /// Number of a domain; 0 is what could not be told apart.
 pub(super) type Domain = u32;
@@ -51,6 +53,9 @@ impl Domains {
     pub(super) fn number(&mut self, name: &[u8]) -> Domain {
         if let Some(number) = self.numbers.get(name) {
             return *number;
+        }
+        if name.len() > LONGEST {
+            return OTHER;
         }
         let number = match self.free.pop() {
             Some(number) => number,
@@ -166,6 +171,15 @@ mod tests {
         ] {
             assert_eq!(of_address(address.as_bytes()), domain.as_bytes(), "{address}");
         }
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        let mut domains = Domains::default();
+        assert_eq!(domains.number(&[b'a'; 256]), OTHER);
+        assert!((0..NAMES).all(|i| domains.number(i.to_string().as_bytes()) != OTHER));
+        assert_eq!(domains.number(b"one too many"), OTHER);
+        assert_eq!(domains.number(b"0"), 1);
     }
 
     #[test]

@@ -65,6 +65,8 @@ struct Watched {
     source: Source,
     /// On its way while a reading goes on.
     reader: Option<Box<Reader>>,
+    /// Who reads, or read last.
+    thread: Option<thread::JoinHandle<()>>,
     due: Instant,
     /// When the current or last reading began.
     begun: Instant,
@@ -114,7 +116,8 @@ impl QueueCollector {
                 let watched = Watched {
                     instance: instance.clone(),
                     source,
-                    reader: Some(Box::new(Reader::new(instance.clone(), self.context.config.queue.domains as usize))),
+                    reader: Some(self.reader(instance)),
+                    thread: None,
                     due: now,
                     begun: now,
                     interval,
@@ -144,14 +147,41 @@ impl QueueCollector {
                 // Nobody waits any more when the agent stops.
                 let _ = finished.send(Finished { index, reader, reading });
             });
-            if let Err(e) = started {
-                // The reader went with the thread that never was; the next attempt begins with a new one.
-                watched.source.failure(&format!("cannot start a thread: {e}; see ulimit -u and TasksMax"));
-                watched.reader =
-                    Some(Box::new(Reader::new(watched.instance.clone(), self.context.config.queue.domains as usize)));
-                watched.due = now + watched.interval;
+            match started {
+                Ok(thread) => watched.thread = Some(thread),
+                // The reader went with the thread that never was.
+                Err(e) => watched.lost_reader(&format!("cannot start a thread: {e}; see ulimit -u and TasksMax")),
             }
         }
+    }
+
+    /// Takes over what is finished; says whether anything was. A reader whose thread ended without giving it back (only a
+    /// bug does that) is replaced: it must not silence an instance for ever.
+    fn take_finished(&mut self) -> bool {
+        let gone = |w: &Watched| w.reader.is_none() && w.thread.as_ref().is_none_or(thread::JoinHandle::is_finished);
+        // Before the channel is emptied: what a thread sent before its end is in it by then.
+        let ended: Vec<u32> = self.watched.iter().filter(|(_, w)| gone(w)).map(|(index, _)| *index).collect();
+        let mut any = false;
+        while let Ok(finished) = self.finished.1.try_recv() {
+            self.take(finished);
+            any = true;
+        }
+        for index in ended {
+            if let Some(watched) = self.watched.get_mut(&index).filter(|w| w.reader.is_none()) {
+                watched.lost_reader("the reading ended unexpectedly; please report this with what was logged before");
+                let instance = watched.instance.clone();
+                let reader = Some(self.reader(&instance));
+                if let Some(watched) = self.watched.get_mut(&index) {
+                    watched.reader = reader;
+                }
+                any = true;
+            }
+        }
+        any
+    }
+
+    fn reader(&self, instance: &Arc<Instance>) -> Box<Reader> {
+        Box::new(Reader::new(instance.clone(), self.context.config.queue.domains as usize))
     }
 
     /// Takes a reading over.
@@ -242,6 +272,16 @@ impl QueueCollector {
     }
 }
 
+impl Watched {
+    fn lost_reader(&mut self, why: &str) {
+        if self.source.failure(why) {
+            self.snapshot = None;
+        }
+        self.thread = None;
+        self.due = Instant::now() + self.interval;
+    }
+}
+
 impl Collector for QueueCollector {
     fn name(&self) -> &'static str {
         "queue"
@@ -260,10 +300,7 @@ impl Collector for QueueCollector {
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
             }
         }
-        while let Ok(finished) = self.finished.1.try_recv() {
-            self.take(finished);
-            changed = true;
-        }
+        changed |= self.take_finished();
         for watched in self.watched.values_mut() {
             // A reading that hangs leaves values behind that are too old to be shown.
             if watched.snapshot.is_some() && watched.source.status() == Status::Failing {

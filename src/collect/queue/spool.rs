@@ -34,8 +34,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// All files are looked at again within so long; a tenth less than the ten minutes promised, for the time of a refresh.
-const SWEEP: Duration = Duration::from_secs(540);
+/// All files are looked at again within so long: ten minutes less a refresh.
+const SWEEP: Duration = Duration::from_secs(565);
 /// An mtime this young may stand still although the directory changes again: time stamps are coarse.
 const YOUNG: i64 = 2;
 /// Deepest hash_queue_depth Postfix knows (MAX_DIR_DEPTH is 16).

@@ -184,7 +184,7 @@ fn a_showq_that_stalls_floods_or_is_not_there() {
     assert!(matches!(list(dir.path(), SHORT, &mut Seen::default()), Err(ShowqError::Stalled(_))));
     server.join().unwrap();
 
-    let (dir, server) = fake(|mut stream| while stream.write_all(&[b'q'; 65_536]).is_ok() {});
+    let (dir, server) = fake(|mut stream| while stream.write_all(&[b'q'; 8_192]).is_ok() {});
     assert!(matches!(list(dir.path(), SHORT, &mut Seen::default()), Err(ShowqError::Endless(_))));
     server.join().unwrap();
 

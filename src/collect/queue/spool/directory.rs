@@ -46,6 +46,28 @@ pub(super) struct Directory {
     sweeping: Option<(Instant, u64)>,
 }
 
+/// Files not seen before, read in the order of their inodes: a listing comes in the order of hashes, and a disk that has to
+/// be asked for each of a million files in that order takes minutes longer.
+#[derive(Default)]
+struct Fresh {
+    /// Inode, and where the name begins.
+    files: Vec<(u64, u32)>,
+    /// Each ends with a NUL.
+    names: Vec<u8>,
+}
+
+impl Fresh {
+    /// So many are read at once, in about 1 MiB.
+    const MOST: usize = 1 << 15;
+
+    /// Says whether it is time to read them.
+    fn add(&mut self, inode: u64, name: &CStr) -> bool {
+        self.files.push((inode, self.names.len() as u32));
+        self.names.extend_from_slice(name.to_bytes_with_nul());
+        self.files.len() >= Self::MOST
+    }
+}
+
 /// Where a directory is and what its files share.
 pub(super) struct Listed<'a> {
     /// The queue directory.
@@ -92,6 +114,7 @@ impl Directory {
         let mut buffer = std::mem::take(&mut tools.listing);
         let mut listing = RawDir::new(&fd, buffer.spare_capacity_mut());
         let mut failed = None;
+        let mut fresh = Fresh::default();
         while let Some(found) = listing.next() {
             let found = match found {
                 Ok(found) => found,
@@ -120,33 +143,38 @@ impl Directory {
                     let key = entry::key(found.ino(), bytes);
                     let place = find(&self.entries[..known], key);
                     let looked = match place {
-                        Some(place) => at.look(self.kind, &fd, name, &self.entries[place], tools),
-                        None => at.read(self.kind, &fd, name, key, tools),
-                    };
-                    match (looked, place) {
-                        (Ok(Look::Changed(mut new)), place) => {
-                            new.set(flag::SEEN);
-                            match place {
-                                Some(place) => {
+                        Some(place) => {
+                            at.look(self.kind, &fd, name, &self.entries[place], tools).map(|look| match look {
+                                Look::Changed(mut new) => {
+                                    new.set(flag::SEEN);
                                     self.entries[place].release(at.extras);
                                     self.entries[place] = new;
                                 }
-                                None => self.entries.push(new),
-                            }
+                                Look::Same => self.entries[place].set(flag::SEEN),
+                                Look::Foreign => foreign += 1,
+                                Look::Gone => {}
+                            })
                         }
-                        (Ok(Look::Same), Some(place)) => self.entries[place].set(flag::SEEN),
-                        (Ok(Look::Foreign), _) => foreign += 1,
-                        (Ok(Look::Same | Look::Gone), _) => {}
-                        (Err(e), _) => {
-                            failed = Some(e);
-                            break;
-                        }
+                        None => match fresh.add(found.ino(), name) {
+                            true => self.read_fresh(&mut fresh, &fd, &mut at, tools).map(|others| foreign += others),
+                            false => Ok(()),
+                        },
+                    };
+                    if let Err(e) = looked {
+                        failed = Some(e);
+                        break;
                     }
                 }
                 _ => foreign += 1,
             }
         }
         tools.listing = buffer;
+        if failed.is_none() {
+            match self.read_fresh(&mut fresh, &fd, &mut at, tools) {
+                Ok(others) => foreign += others,
+                Err(e) => failed = Some(e),
+            }
+        }
         if let Some(e) = failed {
             // Keep what is known, without the half-seen marks.
             self.entries.drain(known..).for_each(|entry| entry.release(at.extras));
@@ -162,7 +190,8 @@ impl Directory {
             }
             seen
         });
-        self.entries.sort_unstable_by_key(|entry| entry.key);
+        // Stable, because that one makes use of what is sorted already.
+        self.entries.sort_by_key(|entry| entry.key);
         // Readdir may show a name twice while the directory changes.
         self.entries.dedup_by(|later, first| {
             let twice = later.key == first.key;
@@ -180,6 +209,32 @@ impl Directory {
         self.looked_at = Some(begun);
         self.sweeping = None;
         Ok(())
+    }
+
+    /// Reads files not seen before; says how many of them are no files.
+    fn read_fresh(
+        &mut self,
+        fresh: &mut Fresh,
+        fd: &OwnedFd,
+        at: &mut Listed<'_>,
+        tools: &mut Tools,
+    ) -> rustix::io::Result<u64> {
+        let mut foreign = 0;
+        fresh.files.sort_unstable();
+        for (inode, start) in fresh.files.drain(..) {
+            let name = fresh.names.get(start as usize..).and_then(|n| CStr::from_bytes_until_nul(n).ok());
+            let Some(name) = name else { continue };
+            match at.read(self.kind, fd, name, entry::key(inode, name.to_bytes()), tools)? {
+                Look::Changed(mut new) => {
+                    new.set(flag::SEEN);
+                    self.entries.push(new);
+                }
+                Look::Foreign => foreign += 1,
+                Look::Same | Look::Gone => {}
+            }
+        }
+        fresh.names.clear();
+        Ok(foreign)
     }
 
     /// Looks at up to `quota` files (and the rest of a buffer), and goes on from there the next time. Says how many it

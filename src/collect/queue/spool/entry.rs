@@ -132,6 +132,9 @@ impl Entry {
     }
 }
 
+/// Room for so many domains of one message is kept for the next.
+const MOST: usize = 1 << 16;
+
 /// Recipients of one file while it is read.
 #[derive(Debug, Default)]
 pub(super) struct Recipients {
@@ -142,6 +145,7 @@ pub(super) struct Recipients {
 impl Recipients {
     pub(super) fn clear(&mut self) {
         self.domains.clear();
+        self.domains.shrink_to(MOST);
         self.reasons.clear();
     }
 
@@ -150,6 +154,10 @@ impl Recipients {
         match self.domains.last_mut() {
             Some((last, count)) if *last == domain => *count = count.saturating_add(1),
             _ => self.domains.push((domain, 1)),
+        }
+        // However many recipients a file claims, what they take is bounded by the domains told apart.
+        if self.domains.len() >= 4 * MOST {
+            self.merge();
         }
     }
 
