@@ -1,7 +1,7 @@
 //! `postfix-agentx count`: log files from start to end through the same engine, every counter on standard output.
 //!
 //! Whatever syslog_name a program of Postfix uses is an instance here, numbered as they appear. Nothing is saved and nothing
-//! locked. What only a running daemon has (sessions, ages, dates) is not printed.
+//! locked. What only a running daemon has (sessions, ages, dates, the last hour) is not printed.
 
 use super::{
     counters::Totals,
@@ -165,12 +165,12 @@ fn result(engine: &Engine, sources: &[(&PathBuf, Source)], senders: usize) -> Ve
         .instances
         .iter()
         .map(|i| (format!("postfixInstanceName.{}", i.settings.index), Value::octets(i.settings.name.as_bytes())));
-    let daemons = ["Status", "Error", "BehindKiB", "CountersSince", "CountersAge", "LastLineAge"];
+    let daemons = ["LogFileStatus", "LogFileError", "LogFileBehindKiB", "CountersSince", "CountersAge", "LastLineAge"];
     let walked = publisher.view();
     let values = walked.walk(Instant::now()).filter_map(|(oid, value)| {
         let below = oid.as_slice().strip_prefix(root.as_slice())?;
         let (column, (name, _)) = (1..=below.len()).find_map(|n| columns.get_key_value(&below[..n]))?;
-        if daemons.iter().any(|end| name.ends_with(end) && *name != "postfixMailOtherStatus") {
+        if daemons.iter().any(|end| name.ends_with(end)) || name.starts_with("postfixSender") {
             return None;
         }
         let index: String = below[column.len()..].iter().map(|n| format!(".{n}")).collect();
