@@ -26,9 +26,9 @@ demo: deps
 	$(CARGO) build --bin postfix-agentx --example demo
 	DEMO=$(DEMO) target/debug/examples/demo
 
+# Not --all-targets: that would run the benchmarks too.
 test: deps
-	$(CARGO) test --all-targets
-	$(CARGO) test --doc
+	$(CARGO) test
 
 bench: deps
 	$(CARGO) bench

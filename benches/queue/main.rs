@@ -151,6 +151,10 @@ impl Asker {
 }
 
 fn main() {
+    // `cargo test --all-targets` starts benchmarks too, without this argument.
+    if !env::args().any(|argument| argument == "--bench") {
+        return;
+    }
     let wanted = env::var("QUEUE_BENCH").unwrap_or_default();
     let (size, depth) = wanted.split_once('/').unwrap_or((&wanted, ""));
     let (limit, only): (usize, Option<u32>) = (size.parse().unwrap_or(1_000_000), depth.parse().ok());
