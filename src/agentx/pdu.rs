@@ -65,6 +65,7 @@ pub struct Frame<'a> {
 
 impl<'a> Frame<'a> {
     /// The first PDU of `stream`, or `None` while it is not complete.
+    #[inline]
     pub fn split(stream: &'a [u8]) -> Result<Option<Self>, FrameError> {
         let Some((head, rest)) = stream.split_first_chunk::<HEADER>() else {
             // A wrong version shows in the first octet; waiting for nineteen more would leave a stranger connected.
@@ -96,6 +97,7 @@ impl<'a> Frame<'a> {
     }
 
     /// Reads the body. Lists are checked and read later.
+    #[inline]
     pub fn decode(&self) -> Result<Pdu<'a>, WireError> {
         let mut from = Reader::new(self.payload, self.header.order);
         let has_context = self.flags & NON_DEFAULT_CONTEXT != 0 && context_allowed(self.kind);

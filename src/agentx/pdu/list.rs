@@ -59,6 +59,7 @@ pub trait Item: Sized {
 
 impl SearchRange {
     /// Replaces this range by the next one, keeping its memory.
+    #[inline]
     pub fn read_into(&mut self, from: &mut Reader<'_>) -> Result<(), WireError> {
         self.include = from.oid_into(&mut self.start)?;
         // The include bit of an ending OID is always 0 (§5.2) and means nothing if it is not.
@@ -199,6 +200,7 @@ impl<'a, T> From<&'a [T]> for List<'a, T> {
 
 impl<'a, T: Item> List<'a, T> {
     /// Checks everything `from` still holds.
+    #[inline]
     pub fn check(from: &mut Reader<'a>) -> Result<Self, WireError> {
         let items = *from;
         let mut count = 0;
@@ -253,6 +255,7 @@ impl<'a, T: Item> List<'a, T> {
 
 impl Ranges<'_> {
     /// Calls `each` with every range in turn, all read into the same `scratch`, until it returns false.
+    #[inline]
     pub fn visit(&self, scratch: &mut SearchRange, mut each: impl FnMut(usize, &SearchRange) -> bool) {
         match self.0 {
             Form::Checked { mut items, count } => {
