@@ -103,7 +103,8 @@ fn show(released: Option<std::sync::mpsc::Receiver<()>>) {
     // The demo should not wait half a minute for its first queue reading.
     agent.set_config(&agent.config().replace("interval: 30s", "interval: 2s"));
     agent.start();
-    agent.wait_ready(&snmpd, &scalar("postfixHealth"));
+    // Whatever is written before the log is followed would not count.
+    agent.wait_sources_ok(&snmpd, 1);
     println!("uid {}, groups postdrop (to ask for the queue) and adm (to read the log)", common::AGENT_UID);
 
     step("Sending mail that ends in every way");
@@ -113,17 +114,22 @@ fn show(released: Option<std::sync::mpsc::Receiver<()>>) {
     }
 
     step("Waiting until the agent has seen all of it");
-    let held = MAIL.iter().find(|(fate, ..)| *fate == Fate::Held).map_or(0, |mail| mail.1 as i64);
-    let rejected: i64 = MAIL
-        .iter()
-        .filter(|(fate, ..)| matches!(fate, Fate::Rejected | Fate::RejectedTemporarily | Fate::HeaderRejected))
-        .map(|mail| mail.1 as i64)
-        .sum();
+    let sum = |fates: &[Fate]| -> i64 {
+        MAIL.iter().filter(|(fate, ..)| fates.contains(fate)).map(|(_, count, _)| *count as i64).sum()
+    };
+    let rejected = sum(&[Fate::Rejected, Fate::RejectedTemporarily, Fate::HeaderRejected]);
+    // Neither held, nor discarded, nor rejected mail has entered the queue.
+    let received = sum(&MAIL.map(|(fate, ..)| fate)) - rejected - sum(&[Fate::Held, Fate::Discarded]);
     let mut client = snmpd.udp();
-    for (name, expected) in [("postfixTotalRejected", rejected), ("postfixTotalHold", held)] {
+    for (name, expected) in [
+        ("postfixTotalReceived", received),
+        ("postfixTotalRejected", rejected),
+        ("postfixTotalDeferred", sum(&[Fate::Deferred, Fate::DeferredSoft])),
+        ("postfixTotalHold", sum(&[Fate::Held])),
+    ] {
         let oid = scalar(name);
         let value = wait_for(&format!("{name} = {expected}"), common::PATIENCE, || {
-            client.get_one(&oid).ok().and_then(|value| value.number()).filter(|&value| value >= expected)
+            client.get_one(&oid).ok().and_then(|value| value.number()).filter(|&value| value == expected)
         });
         println!("{name} = {value}");
     }
