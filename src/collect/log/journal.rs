@@ -2,7 +2,11 @@
 //! them with the rights of its user.
 //!
 //! A child writes JSON, one entry a line; a thread hands it over in a bounded queue, so that a burst waits in the journal and
-//! not here. Every entry has a cursor; the last one counted is saved, and the next child begins after it.
+//! not here. Every entry has a cursor; the last one counted is saved, and the next child begins after it. An entry that was
+//! removed from the journal while nobody read is a gap: what followed it may have been removed with it.
+//!
+//! A journal without entries and one that may not be read look alike to `--follow`, which waits for both; so the rights are
+//! looked at first, by what journalctl says on standard error.
 
 use super::follow::Progress;
 use serde::Deserialize;
@@ -87,7 +91,12 @@ impl Entry {
 pub(super) struct Journal {
     program: PathBuf,
     child: Option<Running>,
+    /// The last entry that was counted, or that need not be: the next child begins after it.
     cursor: Option<String>,
+    /// Where the next child begins if the entry at `cursor` is gone.
+    at: Option<String>,
+    /// It is gone; told once.
+    gap: bool,
     /// The last entry there was at the start, until it was counted.
     end: Option<String>,
     /// When the child before ended, and what it said.
@@ -117,15 +126,28 @@ impl Journal {
 
     /// With another program than the system's: tests.
     pub(super) fn with_program(program: &Path, cursor: Option<String>, from_start: bool) -> io::Result<Self> {
-        let (child, ended, heard) = (None, None, Instant::now());
-        let end = last_cursor(program)?;
+        let end = look(program, None)?;
+        let (mut at, mut gap) = (None, false);
         let cursor = match cursor {
+            None if from_start => None,
             // Without entries the end is the start.
-            None if !from_start => end.clone(),
-            saved => saved,
+            None => end.clone(),
+            Some(counted) => match look(program, Some(&counted)) {
+                Ok(Some(there)) if there == counted => Some(counted),
+                Ok(Some(next)) => {
+                    (at, gap) = (Some(next), true);
+                    Some(counted)
+                }
+                // Nothing behind it, or it is no cursor for this journalctl. What is there now was perhaps counted.
+                Ok(None) | Err(_) => {
+                    gap = true;
+                    end.clone()
+                }
+            },
         };
         let end = end.filter(|end| cursor.as_ref() != Some(end));
-        let mut journal = Self { program: program.to_owned(), child, cursor, end, ended, heard };
+        let (program, heard) = (program.to_owned(), Instant::now());
+        let mut journal = Self { program, child: None, cursor, at, gap, end, ended: None, heard };
         journal.child = Some(journal.spawn()?);
         Ok(journal)
     }
@@ -137,9 +159,11 @@ impl Journal {
 
     fn spawn(&self) -> io::Result<Running> {
         let mut command = Command::new(&self.program);
-        command.args(["--follow", "--no-tail"]).args(COMMON);
-        if let Some(cursor) = &self.cursor {
-            command.arg(format!("--after-cursor={cursor}"));
+        command.args(["--follow", "--no-tail", "--quiet"]).args(COMMON);
+        match (&self.at, &self.cursor) {
+            (Some(at), _) => drop(command.arg(format!("--cursor={at}"))),
+            (None, Some(cursor)) => drop(command.arg(format!("--after-cursor={cursor}"))),
+            (None, None) => {}
         }
         let mut child = command
             .env("LC_ALL", "C")
@@ -168,13 +192,10 @@ impl Journal {
 
     /// Hands over the entries that have come, each with the second it was written in.
     pub(super) fn read(&mut self, budget: usize, lines: &mut dyn FnMut(&[u8], i64)) -> io::Result<Progress> {
-        let mut progress = Progress::default();
+        let mut progress = Progress { gaps: u64::from(std::mem::take(&mut self.gap)), ..Progress::default() };
         if let Some((ended, said)) = &self.ended {
             if ended.elapsed() < PAUSE {
-                let text = format!(
-                    "journalctl ended: {said}; the agent's user must be in group systemd-journal, or adm, to read the journal"
-                );
-                return Err(io::Error::other(text));
+                return Err(failed(said));
             }
             self.ended = None;
         }
@@ -189,12 +210,14 @@ impl Journal {
                     self.heard = Instant::now();
                     progress.bytes += json.len();
                     let Ok(entry) = serde_json::from_slice::<Entry>(&json) else {
+                        // Counted as a line of nobody's, written now.
+                        lines(&json, i64::MAX);
                         continue;
                     };
                     lines(&entry.line(), entry.written());
                     if !entry.cursor.is_empty() {
                         self.end.take_if(|end| *end == entry.cursor);
-                        self.cursor = Some(entry.cursor);
+                        (self.at, self.cursor) = (None, Some(entry.cursor));
                     }
                 }
                 Err(TryRecvError::Empty) => break,
@@ -213,16 +236,31 @@ impl Journal {
 }
 
 /// What every journalctl is told: the mail facility, one JSON object an entry.
-const COMMON: [&str; 4] = ["--output=json", "--quiet", "--no-pager", "SYSLOG_FACILITY=2"];
+const COMMON: [&str; 3] = ["--output=json", "--no-pager", "SYSLOG_FACILITY=2"];
 
 fn missing(e: &io::Error) -> io::Error {
     io::Error::new(e.kind(), format!("journalctl: {e}; give `log: {{ files: [/path] }}` in the configuration"))
 }
 
-/// The cursor of the last entry; `None` where there is none.
-fn last_cursor(program: &Path) -> io::Result<Option<String>> {
-    let run = Command::new(program).arg("--lines=1").args(COMMON).env("LC_ALL", "C").stdin(Stdio::null()).output();
-    let output = run.map_err(|e| missing(&e))?;
+fn failed(said: &str) -> io::Error {
+    io::Error::other(format!(
+        "journalctl: {said}; the agent's user must be in group systemd-journal, or adm, to read the journal"
+    ))
+}
+
+/// The cursor of the last entry, or of the first one not before `from`; `None` where there is none. An error where the
+/// journal of the system may not be read: journalctl shows a user's own entries to everybody, and gives a hint.
+fn look(program: &Path, from: Option<&str>) -> io::Result<Option<String>> {
+    let mut command = Command::new(program);
+    command.arg("--lines=1").args(COMMON).env("LC_ALL", "C").stdin(Stdio::null());
+    if let Some(cursor) = from {
+        command.arg(format!("--cursor={cursor}"));
+    }
+    let output = command.output().map_err(|e| missing(&e))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    if !output.status.success() || said.contains("not seeing messages from") {
+        return Err(failed(said.lines().next().unwrap_or("without a word")));
+    }
     let last = output.stdout.trim_ascii_end().rsplit(|b| *b == b'\n').next().unwrap_or_default();
     let entry = serde_json::from_slice::<Entry>(last).unwrap_or_default();
     Ok(Some(entry.cursor).filter(|cursor| !cursor.is_empty()))

@@ -269,40 +269,46 @@ fn the_journal_is_followed_from_a_saved_cursor() {
     let message = format!("\"{text}\"");
     let bytes = format!("{:?}", text.as_bytes());
     let journal = directory.path().join("journal");
-    fs::write(&journal, entry(1, &message) + &entry(2, &message) + &entry(3, &bytes) + "rubbish\n").unwrap();
+    fs::write(&journal, entry(1, &message) + &entry(2, &message) + &entry(3, &bytes)).unwrap();
     let script = directory.path().join("journalctl");
-    // Prints what follows the cursor, or the last entry, then waits for its end.
+    // Prints what follows the cursor, or with --lines=1 the last entry or the first one from the cursor on.
     fs::write(
         &script,
         format!(
-            "#!/bin/sh\nafter=\nfor a; do case $a in --after-cursor=*) after=${{a#--after-cursor=}};; esac; done\n\
-             echo \"$@\" >> {0}/calls\n\
-             case $1 in --lines=1) sed -n 3p {0}/journal; exit;; esac\n\
-             if [ -n \"$after\" ]; then sed \"0,/$after\\\"/d\" {0}/journal; else cat {0}/journal; fi\nexec sleep 1000\n",
+            "#!/bin/sh\ncd {}; after=; from=\nfor a; do case $a in --after-cursor=*) after=${{a#*=s=}};; --cursor=*) from=${{a#*=s=}};; esac; done\n\
+             echo \"$@\" >> calls\n\
+             [ -z \"$after\" ] || from=$((after + 1))\n\
+             list() {{ while read -r line; do n=${{line#*s=}}; n=${{n%%\\\"*}}; [ \"$n\" -lt \"${{from:-0}}\" ] || printf '%s\\n' \"$line\"; done < journal 2>/dev/null; }}\n\
+             case \"$1$from\" in --lines=1) tail -n 1 journal; exit;; --lines=1*) list | head -n 1; exit;; esac\n\
+             list\ncat rubbish\nexec sleep 1000\n",
             directory.path().display()
         ),
     )
     .unwrap();
+    fs::write(directory.path().join("rubbish"), "rubbish\n").unwrap();
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
     let read = |journal: &mut journal::Journal| {
-        let mut lines = Vec::new();
+        let (mut lines, mut gaps) = (Vec::new(), 0);
         let deadline = Instant::now() + Duration::from_secs(20);
         while Instant::now() < deadline {
             let progress = journal.read(1 << 20, &mut |line, _| lines.push(line.to_vec())).unwrap();
-            if progress.at_end {
+            gaps += progress.gaps;
+            // What is no entry is counted as a line, and comes last here.
+            if progress.at_end && lines.last().is_some_and(|line| line == b"rubbish\n") {
                 break;
             }
             std::thread::yield_now();
         }
-        lines
+        lines.pop();
+        (lines, gaps)
     };
     let mut first = journal::Journal::with_program(&script, None, false).unwrap();
-    assert_eq!(read(&mut first).len(), 0, "begun at the end");
+    assert_eq!(read(&mut first), (Vec::new(), 0), "begun at the end");
     assert_eq!(first.cursor(), Some("s=3"));
     drop(first);
     let mut again = journal::Journal::with_program(&script, Some("s=1".into()), false).unwrap();
-    let lines = read(&mut again);
-    assert_eq!(lines.len(), 2);
+    let (lines, gaps) = read(&mut again);
+    assert_eq!((lines.len(), gaps), (2, 0));
     assert_eq!(lines[0], format!("Jan  1 00:00:00 vm {SENT}\n").into_bytes());
     assert_eq!(lines[0], lines[1], "an array of bytes is a message as well");
     assert_eq!(again.cursor(), Some("s=3"));
@@ -311,14 +317,39 @@ fn the_journal_is_followed_from_a_saved_cursor() {
         calls.contains("--follow") && calls.contains("--after-cursor=s=1") && calls.contains("SYSLOG_FACILITY=2"),
         "{calls}"
     );
+    // The journal was vacuumed while nobody read: what is left is counted, what is gone is a gap.
+    fs::write(&journal, entry(4, &message) + &entry(5, &message)).unwrap();
+    let mut late = journal::Journal::with_program(&script, Some("s=2".into()), false).unwrap();
+    let (lines, gaps) = read(&mut late);
+    assert_eq!((lines.len(), gaps, late.cursor()), (2, 1, Some("s=5")));
+    // Nothing is left behind it: what is there may have been counted.
+    let mut later = journal::Journal::with_program(&script, Some("s=9".into()), false).unwrap();
+    assert_eq!((read(&mut later), later.cursor()), ((Vec::new(), 1), Some("s=5")));
+}
+
+/// Both look like a journal without entries to `journalctl --follow`.
+#[test]
+fn a_journal_that_may_not_be_read_is_an_error_and_not_empty() {
+    let directory = tempfile::tempdir().unwrap();
+    let script = directory.path().join("journalctl");
+    for said in [
+        "echo 'No journal files were opened due to insufficient permissions.' >&2; exit 1",
+        // With a journal of one's own, in which no mail is.
+        "echo 'Hint: You are currently not seeing messages from other users and the system.' >&2; echo '-- No entries --'",
+    ] {
+        fs::write(&script, format!("#!/bin/sh\n{said}\n")).unwrap();
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+        let error =
+            journal::Journal::with_program(&script, None, false).err().map(|e| e.to_string()).unwrap_or_default();
+        assert!(error.contains("systemd-journal") && said.contains(&error[12..40]), "{error}");
+    }
 }
 
 #[test]
 fn a_journalctl_that_ends_is_told_with_what_it_said() {
     let directory = tempfile::tempdir().unwrap();
     let script = directory.path().join("journalctl");
-    fs::write(&script, "#!/bin/sh\necho 'No journal files were opened due to insufficient permissions.' >&2\nexit 1\n")
-        .unwrap();
+    fs::write(&script, "#!/bin/sh\n[ $1 = --lines=1 ] || { echo 'Out of order.' >&2; exit 1; }\n").unwrap();
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
     let mut journal = journal::Journal::with_program(&script, None, false).unwrap();
     let deadline = Instant::now() + Duration::from_secs(20);
@@ -329,7 +360,7 @@ fn a_journalctl_that_ends_is_told_with_what_it_said() {
         }
         std::thread::yield_now();
     };
-    assert!(error.contains("insufficient permissions") && error.contains("systemd-journal"), "{error}");
+    assert!(error.contains("Out of order.") && error.contains("systemd-journal"), "{error}");
 }
 
 #[test]
