@@ -115,7 +115,7 @@ fn a_pickup_that_leaves_after_each_wakeup_rests_and_nothing_else() {
     postfix.start();
     let mut agent = TestAgent::start_for(&snmpd, &[&postfix]);
     let mut client = snmpd.udp();
-    agent.wait_ready(&snmpd, &oid("postfixDaemonState", &[1, PICKUP]));
+    agent.wait_healthy(&snmpd, 1);
     let columns = ["State", "Pid", "CpuPercent", "MemoryKiB", "MemoryPercent", "Uptime", "Threads", "CpuTime"];
     let names = ["postfixDaemonState", "postfixDaemonPid", "postfixDaemonCpuTime", "postfixHealth"];
     let index = |name: &str| if name == "postfixHealth" { vec![0] } else { vec![1, PICKUP] };
@@ -126,7 +126,7 @@ fn a_pickup_that_leaves_after_each_wakeup_rests_and_nothing_else() {
             (begun.elapsed() > Duration::from_secs(70)).then_some(())
         });
     });
-    assert!(seen.len() > 500, "{}", seen.len());
+    assert!(seen.len() > 300, "{}", seen.len());
     for row in &seen {
         assert!(matches!(row[0], Some(RUNNING | RESTING)), "{row:?}");
         assert_eq!(row[0] == Some(RESTING), row[1] == Some(0), "{row:?}");
@@ -179,8 +179,9 @@ fn killed_daemons_show_and_come_back() {
     // smtpd: its service has one process less, and keeps its CPU time.
     let smtpd = wait_service(&mut client, 1, &format!("127.0.0.1:{}/inet", postfix.smtp_port()));
     let session = Smtp::connect(postfix.smtp_port());
-    let before = wait_number(&mut client, "postfixServiceProcesses", &[1, smtpd], |n| n >= 1);
-    assert_eq!(before, postfix.service_pids("smtpd").len() as i64);
+    wait_number(&mut client, "postfixServiceProcesses", &[1, smtpd], |n| {
+        n >= 1 && n == postfix.service_pids("smtpd").len() as i64
+    });
     let cpu = number(&mut client, "postfixServiceCpuTime", &[1, smtpd]).unwrap();
     postfix.kill_service("smtpd", Signal::KILL);
     drop(session);
@@ -219,7 +220,7 @@ fn a_service_whose_program_does_not_exist_is_throttled() {
         number(&mut client, "postfixDaemonState", &[1, VERIFY]).filter(|s| *s == THROTTLED)
     });
     assert_eq!(state, Some(THROTTLED), "{}", postfix.log_count("verify: bad command startup -- throttling"));
-    let text = wait_for("the word of postfixHealthText", PATIENCE, || Some(health(&mut client)).filter(|t| t != "ok"));
+    let text = health(&mut client);
     assert!(text.contains("verify cannot be started") && text.contains("every 60 s"), "{text}");
     assert_eq!(number(&mut client, "postfixHealth", &[0]), Some(2), "a warning");
 }
@@ -322,9 +323,17 @@ fn two_instances_are_told_apart_by_their_masters() {
     assert!(health(&mut client).contains("postfix-second: qmgr does not run"), "{}", health(&mut client));
     second.stop();
     wait_number(&mut client, "postfixDaemonState", &[2, MASTER], |s| s == NOT_RUNNING);
-    let of_first = wait_number(&mut client, "postfixInstanceProcessProcesses", &[1], |n| n >= 3);
-    assert_eq!(number(&mut client, "postfixInstanceProcessProcesses", &[2]), Some(0));
-    assert_eq!(number(&mut client, "postfixTotalProcesses", &[0]), Some(of_first));
+    // In one request: one sample.
+    let processes =
+        ["postfixInstanceProcessProcesses.1", "postfixInstanceProcessProcesses.2", "postfixTotalProcesses.0"];
+    let processes = processes.map(|name| {
+        let (name, index) = name.split_once('.').unwrap();
+        oid(name, &[index.parse().unwrap()])
+    });
+    let found = client.get(&processes.each_ref().map(String::as_str)).unwrap();
+    let [first, second, total] = [0, 1, 2].map(|at| found[at].1.number().unwrap());
+    assert!(first >= 3, "{first}");
+    assert_eq!((second, total), (0, first));
 }
 
 #[test]
@@ -353,11 +362,12 @@ fn cpu_time_and_restarts_never_go_back() {
         assert_eq!(number(&mut client, "postfixDaemonPid", &[1, MASTER]), Some(0));
         assert_eq!(number(&mut client, "postfixDaemonUptime", &[1, MASTER]), Some(0));
         assert!(number(&mut client, "postfixInstanceProcessCpuTime", &[1]) >= Some(loaded));
+        let started = Instant::now();
         postfix.start();
         postfix.send(Fate::DeliveredLocal, 20);
         wait_number(&mut client, "postfixDaemonState", &[1, MASTER], |s| s == RUNNING);
         let uptime = number(&mut client, "postfixDaemonUptime", &[1, MASTER]).unwrap();
-        assert!((0..=45).contains(&uptime), "{uptime}");
+        assert!((0..=started.elapsed().as_secs() as i64 + 1).contains(&uptime), "{uptime}");
         agent.kill9();
         postfix.send(Fate::DeliveredLocal, 20);
         agent.start();
@@ -418,9 +428,14 @@ fn numbers_agree_with_ps_and_host_resources() {
     }
     // What the kernel lets an ordinary user see of open files.
     let qmgr = postfix.service_pids("qmgr")[0];
-    let files = fs::read_dir(format!("/proc/{qmgr}/fd")).unwrap().count() as i64;
-    let shown = number(&mut client, "postfixDaemonFilesOpenFiles", &[1, QMGR]);
-    assert!(shown.is_none_or(|n| (n - files).abs() <= 2), "{shown:?}, root sees {files}");
+    let mut last = String::new();
+    let agreed = wait_for_or(PATIENCE, || {
+        let files = fs::read_dir(format!("/proc/{qmgr}/fd")).unwrap().count() as i64;
+        let shown = number(&mut client, "postfixDaemonFilesOpenFiles", &[1, QMGR]);
+        last = format!("{shown:?}, root sees {files}");
+        shown.is_none_or(|n| (n - files).abs() <= 2).then_some(())
+    });
+    assert!(agreed.is_some(), "{last}");
     assert!(number(&mut client, "postfixDaemonFilesOpenFilesLimit", &[1, QMGR]).is_some_and(|limit| limit > 0));
     // Together they take less than the sum of what each has resident.
     let memory = number(&mut client, "postfixInstanceProcessMemoryKiB", &[1]).unwrap();
