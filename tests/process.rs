@@ -21,6 +21,7 @@ const MASTER: u32 = 1;
 const QMGR: u32 = 2;
 const PICKUP: u32 = 3;
 const VERIFY: u32 = 7;
+const POSTSCREEN: u32 = 8;
 
 const RUNNING: i64 = 1;
 const RESTING: i64 = 2;
@@ -188,9 +189,9 @@ fn killed_daemons_show_and_come_back() {
     wait_number(&mut client, "postfixServiceProcesses", &[1, smtpd], |n| n == 0);
     assert!(number(&mut client, "postfixServiceCpuTime", &[1, smtpd]) >= Some(cpu));
 
-    // master: everything is down, and says so itself.
+    // master: everything is down, whatever it leaves behind.
     let total = number(&mut client, "postfixInstanceProcessCpuTime", &[1]).unwrap();
-    let orphans = postfix.service_pids("qmgr");
+    let orphan = postfix.kill_service("qmgr", Signal::STOP)[0];
     postfix.kill_master();
     wait_number(&mut client, "postfixDaemonState", &[1, MASTER], |s| s == NOT_RUNNING);
     for kind in [QMGR, PICKUP] {
@@ -198,9 +199,13 @@ fn killed_daemons_show_and_come_back() {
     }
     assert_eq!(number(&mut client, "postfixTotalProcesses", &[0]), Some(0));
     assert_eq!(number(&mut client, "postfixDaemonUptime", &[1, MASTER]), Some(0));
-    wait_for("the end of what master left", PATIENCE, || orphans.iter().all(|&pid| !alive(pid)).then_some(()));
     postfix.start();
     wait_number(&mut client, "postfixDaemonState", &[1, MASTER], |s| s == RUNNING);
+    wait_number(&mut client, "postfixDaemonState", &[1, QMGR], |s| s == RUNNING);
+    assert!(alive(orphan), "it cannot leave");
+    let qmgr = postfix.service_pids("qmgr");
+    assert_eq!(qmgr.len(), 1);
+    assert_eq!(number(&mut client, "postfixDaemonPid", &[1, QMGR]), Some(qmgr[0].into()), "not {orphan}");
     assert_eq!(number(&mut client, "postfixDaemonRestarts", &[1, MASTER]), Some(1));
     assert!(number(&mut client, "postfixInstanceProcessCpuTime", &[1]) >= Some(total));
 }
@@ -225,23 +230,45 @@ fn a_service_whose_program_does_not_exist_is_throttled() {
     assert_eq!(number(&mut client, "postfixHealth", &[0]), Some(2), "a warning");
 }
 
+/// Whether a Postfix can have a network of its own, which nothing but itself reaches.
+fn may_have_a_network() -> bool {
+    tool("unshare").args(["--net", "ip", "link", "set", "lo", "up"]).status().unwrap().success()
+}
+
 #[test]
 fn a_service_at_its_limit_is_at_100_percent() {
     let snmpd = TestSnmpd::start();
     let port = Port::reserve();
-    let postfix = TestPostfix::builder()
-        .master(&format!("127.0.0.1:{port} inet n - n - 2 smtpd"))
+    // master warns only of services that more than the loopback interface can reach. In a network of its own that is safe.
+    let alone = may_have_a_network();
+    let address = format!("{}:{port}", if alone { "0.0.0.0" } else { "127.0.0.1" });
+    let mut postfix = TestPostfix::builder()
+        .master(&format!("{address} inet n - n - 2 smtpd"))
         // Each session lasts, so that the two processes stay busy without load.
         .master(" -o smtpd_delay_reject=no")
         .master(" -o { smtpd_client_restrictions = sleep 3 }")
-        .start();
+        .create();
+    let mut source = if alone {
+        let mut start = tool("unshare");
+        start.args(["--net", "sh", "-c", "ip link set lo up && exec postfix -c \"$1\" start", "sh"]);
+        capture(start.arg(postfix.config_directory()).current_dir("/")).success();
+        let master = wait_for("master", PATIENCE, || postfix.master_pid());
+        let mut command = postfix.sandbox().command("nsenter");
+        command.arg(format!("--net=/proc/{master}/ns/net")).arg("smtp-source");
+        command
+    } else {
+        eprintln!("no right to `unshare --net`: master's warning is not looked for");
+        postfix.start();
+        postfix.sandbox().command("smtp-source")
+    };
     let mut agent = TestAgent::start_for(&snmpd, &[&postfix]);
-    agent.wait_ready(&snmpd, &oid("postfixDaemonState", &[1, QMGR]));
+    agent.wait_sources_ok(&snmpd, 1);
     let mut client = snmpd.udp();
-    let limited = wait_service(&mut client, 1, &format!("127.0.0.1:{port}/inet"));
+    let limited = wait_service(&mut client, 1, &format!("{address}/inet"));
     let open = wait_service(&mut client, 1, &format!("127.0.0.1:{}/inet", postfix.smtp_port()));
+    // The log's part of it.
+    wait_number(&mut client, "postfixServiceEventLimitReached", &[1, limited], |n| n == 0);
     assert_eq!(number(&mut client, "postfixServiceProcesses", &[1, limited]), Some(0));
-    let mut source = std::process::Command::new("smtp-source");
     source.args(["-s", "4", "-m", "10000", "-d", "-f", Fate::Delivered.sender(), "-t", Fate::Delivered.recipient()]);
     source.arg(format!("127.0.0.1:{port}"));
     let load = Daemon::spawn("smtp-source", &mut source, postfix.sandbox().path("log/smtp-source"));
@@ -250,7 +277,64 @@ fn a_service_at_its_limit_is_at_100_percent() {
     assert_eq!(number(&mut client, "postfixServiceProcessLimit", &[1, limited]), Some(2));
     assert_eq!(number(&mut client, "postfixServiceProcesses", &[1, open]), Some(0), "of the same program");
     assert_eq!(number(&mut client, "postfixServiceProcessLimit", &[1, open]), Some(100));
+    if alone {
+        // Once, and then not again for 1,000 s.
+        wait_number(&mut client, "postfixServiceEventLimitReached", &[1, limited], |n| n == 1);
+        assert_eq!(postfix.log_count(&format!("service \"{address}\" ")), 1);
+        assert_eq!(number(&mut client, "postfixServiceEventLimitReached", &[1, open]), Some(0));
+    }
     drop(load);
+}
+
+#[test]
+fn entries_of_one_program_are_told_apart_by_name_and_type() {
+    let snmpd = TestSnmpd::start();
+    let (screen, second) = (Port::reserve(), Port::reserve());
+    let mut postfix = TestPostfix::builder()
+        .main("inet_protocols = all")
+        .main("postscreen_access_list = static:permit")
+        .main("transport_maps = inline:{ one.test=one: two.test=two: }")
+        .master(&format!("127.0.0.1:{screen} inet n - n - 1 postscreen"))
+        .master("smtpd pass - - n - - smtpd")
+        .master("tlsproxy unix - - n - 0 tlsproxy")
+        .master("dnsblog unix - - n - 0 dnsblog")
+        .master(&format!("[::1]:{second} inet n - n - - smtpd"))
+        .master(" -o smtpd_banner=$myhostname -o syslog_name=postfix/submission")
+        .master("one unix - n n - - pipe user=nobody argv=/bin/sleep 25")
+        .master("two unix - n n - - pipe user=nobody argv=/bin/sleep 25")
+        .create();
+    postfix.postconf(&["-MX", "pickup/unix"]);
+    postfix.append_master("pickup fifo n - n 60 1 pickup");
+    postfix.start();
+    let mut agent = TestAgent::start_for(&snmpd, &[&postfix]);
+    agent.wait_sources_ok(&snmpd, 1);
+    let mut client = snmpd.udp();
+    let all = services(&mut client, 1);
+    assert_eq!(all.len(), postfix.postconf(&["-M"]).lines().count(), "{all:?}");
+    // Each entry has exactly its own: two through postscreen, one on ::1, one mail in pipe's hands.
+    let through: Vec<Smtp> = (0..2).map(|_| Smtp::connect(screen.number())).collect();
+    let direct = std::net::TcpStream::connect(("::1", second.number()));
+    postfix.sendmail("a@local.test", &["x@one.test"], "Subject: x\n\nx\n");
+    let expected = [
+        ("smtpd/pass".to_owned(), 2),
+        (format!("127.0.0.1:{screen}/inet"), 1),
+        (format!("[::1]:{second}/inet"), i64::from(direct.is_ok())),
+        (format!("127.0.0.1:{}/inet", postfix.smtp_port()), 0),
+        ("one/unix".into(), 1),
+        ("two/unix".into(), 0),
+        ("pickup/fifo".into(), 1),
+        ("postlog/unix-dgram".into(), 1),
+    ];
+    for (name, processes) in &expected {
+        wait_number(&mut client, "postfixServiceProcesses", &[1, all[name]], |n| n == *processes);
+    }
+    // What pipe started is not Postfix's.
+    let master = postfix.master_pid().unwrap();
+    let count = || capture(tool("ps").args(["-o", "pid=", "--ppid", &master.to_string()])).success().lines().count();
+    wait_number(&mut client, "postfixInstanceProcessProcesses", &[1], |n| n == count() as i64 + 1);
+    assert_eq!(number(&mut client, "postfixDaemonState", &[1, PICKUP]), Some(RUNNING), "a fifo");
+    assert_eq!(number(&mut client, "postfixDaemonState", &[1, POSTSCREEN]), Some(RUNNING));
+    drop((through, direct));
 }
 
 #[test]
