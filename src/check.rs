@@ -92,8 +92,8 @@ fn state(config: &Config) -> Finding {
             format!("{} does not exist; create it for the agent's user: install -d -m 750 -o USER {0}", path.display());
         return Finding::new(Mark::Wrong, subject, text);
     }
-    match StateDirectory::open(path) {
-        Ok(_) => Finding::ok(subject, &path.display().to_string()),
+    match StateDirectory::probe(path) {
+        Ok(()) => Finding::ok(subject, &path.display().to_string()),
         Err(StateError::Locked { holder, .. }) => {
             Finding::ok(subject, &format!("{}, in use by {RUNNING} ({holder})", path.display()))
         }

@@ -72,7 +72,7 @@ impl Default for AgentX {
 }
 
 /// One entry of `instances:`. What is not given comes from `postconf -c config_directory`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields, default)]
 pub struct Instance {
     /// Where its main.cf and master.cf are.
@@ -162,7 +162,7 @@ impl<'de> Deserialize<'de> for LogSource {
 }
 
 /// `queue:` of an instance.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields, default)]
 pub struct Queue {
     /// How the queue is read.
@@ -337,6 +337,12 @@ pub fn parse(text: &str, file: &str) -> Result<Config, ConfigError> {
                 format!("{file}: config_directory `{}` must be an absolute path", instance.config_directory.display());
             return Err(ConfigError::Parse(message));
         }
+    }
+    let mut directories: Vec<&Path> = config.instances.iter().map(|i| i.config_directory.as_path()).collect();
+    directories.sort_unstable();
+    if let Some(twice) = directories.windows(2).find(|pair| pair[0] == pair[1]) {
+        let message = format!("{file}: config_directory `{}` stands in two instances", twice[0].display());
+        return Err(ConfigError::Parse(message));
     }
     Ok(config)
 }

@@ -17,7 +17,7 @@ use std::{
 pub enum StateError {
     /// The system refuses.
     #[error(
-        "{path}: {source}; the directory must belong to the agent's user (see state_directory in the configuration)"
+        "{path}: {source}; the directory and what is in it must belong to the agent's user (see state_directory in the configuration)"
     )]
     Io {
         /// File or directory.
@@ -56,36 +56,23 @@ pub struct StateDirectory {
 impl StateDirectory {
     /// Creates it where it is missing and locks it.
     pub fn open(path: &Path) -> Result<Self, StateError> {
-        let io = |p: &Path| {
-            let path = p.to_owned();
-            move |source| StateError::Io { path, source }
-        };
         fs::create_dir_all(path).map_err(io(path))?;
         let name = path.join("lock");
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o640)
-            .open(&name)
-            .map_err(io(&name))?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                let mut holder = String::new();
-                // What the holder wrote is for the message only.
-                let _ = file.read_to_string(&mut holder);
-                let holder = match holder.trim() {
-                    "" => "another process".into(),
-                    pid => format!("process {pid}"),
-                };
-                return Err(StateError::Locked { path: name, holder });
-            }
-            Err(e) => return Err(io(&name)(e.into())),
-        }
+        let mut file = lock(&name, true)?;
         file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(io(&name))?;
+        try_to_write(path)?;
         Ok(Self { path: path.to_owned(), lock: Some(file.into()) })
+    }
+
+    /// Whether [`open`](Self::open) would succeed. Leaves nothing behind: a lock file that root made is closed to the
+    /// agent's user.
+    pub fn probe(path: &Path) -> Result<(), StateError> {
+        match lock(&path.join("lock"), false) {
+            Ok(_) => {}
+            Err(StateError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+            Err(e) => return Err(e),
+        }
+        try_to_write(path)
     }
 
     /// For `dump` and `check`: reads what a daemon saved, locks and writes nothing.
@@ -164,6 +151,38 @@ impl StateDirectory {
     }
 }
 
+fn io(path: &Path) -> impl FnOnce(io::Error) -> StateError {
+    let path = path.to_owned();
+    move |source| StateError::Io { path, source }
+}
+
+/// The lock file, locked.
+fn lock(name: &Path, create: bool) -> Result<File, StateError> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(create).truncate(false).mode(0o640);
+    let mut file = options.open(name).map_err(io(name))?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => {
+            let mut holder = String::new();
+            // What the holder wrote is for the message only.
+            let _ = file.read_to_string(&mut holder);
+            let holder = match holder.trim() {
+                "" => "another process".into(),
+                pid => format!("process {pid}"),
+            };
+            Err(StateError::Locked { path: name.to_owned(), holder })
+        }
+        Err(e) => Err(io(name)(e.into())),
+    }
+}
+
+/// A lock file that can be written does not mean that others can be made beside it.
+fn try_to_write(directory: &Path) -> Result<(), StateError> {
+    let name = directory.join("probe.new");
+    File::create(&name).and_then(|_| fs::remove_file(&name)).map_err(io(directory))
+}
+
 fn header(name: &str, version: u32, payload: &[u8]) -> String {
     format!("postfix-agentx {name} {version} {:08x} {}", crc32fast::hash(payload), payload.len())
 }
@@ -180,6 +199,18 @@ mod tests {
         assert!(refused.contains(&format!("process {}", std::process::id())), "{refused}");
         drop(first);
         StateDirectory::open(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn a_probe_says_what_open_would_and_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        StateDirectory::probe(dir.path()).unwrap();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+        let held = StateDirectory::open(dir.path()).unwrap();
+        assert!(matches!(StateDirectory::probe(dir.path()), Err(StateError::Locked { .. })));
+        drop(held);
+        StateDirectory::probe(dir.path()).unwrap();
+        assert!(matches!(StateDirectory::probe(&dir.path().join("none")), Err(StateError::Io { .. })));
     }
 
     #[test]

@@ -81,6 +81,7 @@ fn a_wrong_value_is_told_what_would_be_right() {
         ("log: { from: begin }", "1:", "start"),
         ("state_directory: [a]\n", "1:", ""),
         ("instances:\n- config_directory: etc/postfix\n", "", "absolute path"),
+        ("instances:\n- config_directory: /etc/postfix\n- config_directory: /etc/postfix/\n", "", "two instances"),
         ("agentx: {\n", "", "test.yaml"),
         ("\tagentx: 1\n", "1:1", ""),
     ] {

@@ -191,7 +191,7 @@ fn a_killed_qmgr_shows_and_comes_back() {
     let mut agent = TestAgent::start_for(&snmpd, &[&postfix]);
     agent.wait_sources_ok(&snmpd, 1);
     let state = oid("postfixDaemonState", &[1, 2]);
-    assert_eq!(snmpd.get(&state), Ok(Value::Integer(1)), "running");
+    wait_for("qmgr running", PATIENCE, || (snmpd.get(&state) == Ok(Value::Integer(1))).then_some(()));
     postfix.kill_service("qmgr", Signal::KILL);
     wait_for("qmgr notRunning", PATIENCE, || (snmpd.get(&state) == Ok(Value::Integer(3))).then_some(()));
     let text = wait_for("postfixHealth critical", PATIENCE, || {

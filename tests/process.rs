@@ -21,6 +21,7 @@ const MASTER: u32 = 1;
 const QMGR: u32 = 2;
 const PICKUP: u32 = 3;
 const VERIFY: u32 = 7;
+const POSTSCREEN: u32 = 8;
 
 const RUNNING: i64 = 1;
 const RESTING: i64 = 2;
@@ -115,7 +116,7 @@ fn a_pickup_that_leaves_after_each_wakeup_rests_and_nothing_else() {
     postfix.start();
     let mut agent = TestAgent::start_for(&snmpd, &[&postfix]);
     let mut client = snmpd.udp();
-    agent.wait_ready(&snmpd, &oid("postfixDaemonState", &[1, PICKUP]));
+    agent.wait_healthy(&snmpd, 1);
     let columns = ["State", "Pid", "CpuPercent", "MemoryKiB", "MemoryPercent", "Uptime", "Threads", "CpuTime"];
     let names = ["postfixDaemonState", "postfixDaemonPid", "postfixDaemonCpuTime", "postfixHealth"];
     let index = |name: &str| if name == "postfixHealth" { vec![0] } else { vec![1, PICKUP] };
@@ -126,7 +127,7 @@ fn a_pickup_that_leaves_after_each_wakeup_rests_and_nothing_else() {
             (begun.elapsed() > Duration::from_secs(70)).then_some(())
         });
     });
-    assert!(seen.len() > 500, "{}", seen.len());
+    assert!(seen.len() > 300, "{}", seen.len());
     for row in &seen {
         assert!(matches!(row[0], Some(RUNNING | RESTING)), "{row:?}");
         assert_eq!(row[0] == Some(RESTING), row[1] == Some(0), "{row:?}");
@@ -179,17 +180,18 @@ fn killed_daemons_show_and_come_back() {
     // smtpd: its service has one process less, and keeps its CPU time.
     let smtpd = wait_service(&mut client, 1, &format!("127.0.0.1:{}/inet", postfix.smtp_port()));
     let session = Smtp::connect(postfix.smtp_port());
-    let before = wait_number(&mut client, "postfixServiceProcesses", &[1, smtpd], |n| n >= 1);
-    assert_eq!(before, postfix.service_pids("smtpd").len() as i64);
+    wait_number(&mut client, "postfixServiceProcesses", &[1, smtpd], |n| {
+        n >= 1 && n == postfix.service_pids("smtpd").len() as i64
+    });
     let cpu = number(&mut client, "postfixServiceCpuTime", &[1, smtpd]).unwrap();
     postfix.kill_service("smtpd", Signal::KILL);
     drop(session);
     wait_number(&mut client, "postfixServiceProcesses", &[1, smtpd], |n| n == 0);
     assert!(number(&mut client, "postfixServiceCpuTime", &[1, smtpd]) >= Some(cpu));
 
-    // master: everything is down, and says so itself.
+    // master: everything is down, whatever it leaves behind.
     let total = number(&mut client, "postfixInstanceProcessCpuTime", &[1]).unwrap();
-    let orphans = postfix.service_pids("qmgr");
+    let orphan = postfix.kill_service("qmgr", Signal::STOP)[0];
     postfix.kill_master();
     wait_number(&mut client, "postfixDaemonState", &[1, MASTER], |s| s == NOT_RUNNING);
     for kind in [QMGR, PICKUP] {
@@ -197,9 +199,13 @@ fn killed_daemons_show_and_come_back() {
     }
     assert_eq!(number(&mut client, "postfixTotalProcesses", &[0]), Some(0));
     assert_eq!(number(&mut client, "postfixDaemonUptime", &[1, MASTER]), Some(0));
-    wait_for("the end of what master left", PATIENCE, || orphans.iter().all(|&pid| !alive(pid)).then_some(()));
     postfix.start();
     wait_number(&mut client, "postfixDaemonState", &[1, MASTER], |s| s == RUNNING);
+    wait_number(&mut client, "postfixDaemonState", &[1, QMGR], |s| s == RUNNING);
+    assert!(alive(orphan), "it cannot leave");
+    let qmgr = postfix.service_pids("qmgr");
+    assert_eq!(qmgr.len(), 1);
+    assert_eq!(number(&mut client, "postfixDaemonPid", &[1, QMGR]), Some(qmgr[0].into()), "not {orphan}");
     assert_eq!(number(&mut client, "postfixDaemonRestarts", &[1, MASTER]), Some(1));
     assert!(number(&mut client, "postfixInstanceProcessCpuTime", &[1]) >= Some(total));
 }
@@ -219,28 +225,50 @@ fn a_service_whose_program_does_not_exist_is_throttled() {
         number(&mut client, "postfixDaemonState", &[1, VERIFY]).filter(|s| *s == THROTTLED)
     });
     assert_eq!(state, Some(THROTTLED), "{}", postfix.log_count("verify: bad command startup -- throttling"));
-    let text = wait_for("the word of postfixHealthText", PATIENCE, || Some(health(&mut client)).filter(|t| t != "ok"));
+    let text = health(&mut client);
     assert!(text.contains("verify cannot be started") && text.contains("every 60 s"), "{text}");
     assert_eq!(number(&mut client, "postfixHealth", &[0]), Some(2), "a warning");
+}
+
+/// Whether a Postfix can have a network of its own, which nothing but itself reaches.
+fn may_have_a_network() -> bool {
+    tool("unshare").args(["--net", "ip", "link", "set", "lo", "up"]).status().unwrap().success()
 }
 
 #[test]
 fn a_service_at_its_limit_is_at_100_percent() {
     let snmpd = TestSnmpd::start();
     let port = Port::reserve();
-    let postfix = TestPostfix::builder()
-        .master(&format!("127.0.0.1:{port} inet n - n - 2 smtpd"))
+    // master warns only of services that more than the loopback interface can reach. In a network of its own that is safe.
+    let alone = may_have_a_network();
+    let address = format!("{}:{port}", if alone { "0.0.0.0" } else { "127.0.0.1" });
+    let mut postfix = TestPostfix::builder()
+        .master(&format!("{address} inet n - n - 2 smtpd"))
         // Each session lasts, so that the two processes stay busy without load.
         .master(" -o smtpd_delay_reject=no")
         .master(" -o { smtpd_client_restrictions = sleep 3 }")
-        .start();
+        .create();
+    let mut source = if alone {
+        let mut start = tool("unshare");
+        start.args(["--net", "sh", "-c", "ip link set lo up && exec postfix -c \"$1\" start", "sh"]);
+        capture(start.arg(postfix.config_directory()).current_dir("/")).success();
+        let master = wait_for("master", PATIENCE, || postfix.master_pid());
+        let mut command = postfix.sandbox().command("nsenter");
+        command.arg(format!("--net=/proc/{master}/ns/net")).arg("smtp-source");
+        command
+    } else {
+        eprintln!("no right to `unshare --net`: master's warning is not looked for");
+        postfix.start();
+        postfix.sandbox().command("smtp-source")
+    };
     let mut agent = TestAgent::start_for(&snmpd, &[&postfix]);
-    agent.wait_ready(&snmpd, &oid("postfixDaemonState", &[1, QMGR]));
+    agent.wait_sources_ok(&snmpd, 1);
     let mut client = snmpd.udp();
-    let limited = wait_service(&mut client, 1, &format!("127.0.0.1:{port}/inet"));
+    let limited = wait_service(&mut client, 1, &format!("{address}/inet"));
     let open = wait_service(&mut client, 1, &format!("127.0.0.1:{}/inet", postfix.smtp_port()));
+    // The log's part of it.
+    wait_number(&mut client, "postfixServiceEventLimitReached", &[1, limited], |n| n == 0);
     assert_eq!(number(&mut client, "postfixServiceProcesses", &[1, limited]), Some(0));
-    let mut source = std::process::Command::new("smtp-source");
     source.args(["-s", "4", "-m", "10000", "-d", "-f", Fate::Delivered.sender(), "-t", Fate::Delivered.recipient()]);
     source.arg(format!("127.0.0.1:{port}"));
     let load = Daemon::spawn("smtp-source", &mut source, postfix.sandbox().path("log/smtp-source"));
@@ -249,7 +277,64 @@ fn a_service_at_its_limit_is_at_100_percent() {
     assert_eq!(number(&mut client, "postfixServiceProcessLimit", &[1, limited]), Some(2));
     assert_eq!(number(&mut client, "postfixServiceProcesses", &[1, open]), Some(0), "of the same program");
     assert_eq!(number(&mut client, "postfixServiceProcessLimit", &[1, open]), Some(100));
+    if alone {
+        // Once, and then not again for 1,000 s.
+        wait_number(&mut client, "postfixServiceEventLimitReached", &[1, limited], |n| n == 1);
+        assert_eq!(postfix.log_count(&format!("service \"{address}\" ")), 1);
+        assert_eq!(number(&mut client, "postfixServiceEventLimitReached", &[1, open]), Some(0));
+    }
     drop(load);
+}
+
+#[test]
+fn entries_of_one_program_are_told_apart_by_name_and_type() {
+    let snmpd = TestSnmpd::start();
+    let (screen, second) = (Port::reserve(), Port::reserve());
+    let mut postfix = TestPostfix::builder()
+        .main("inet_protocols = all")
+        .main("postscreen_access_list = static:permit")
+        .main("transport_maps = inline:{ one.test=one: two.test=two: }")
+        .master(&format!("127.0.0.1:{screen} inet n - n - 1 postscreen"))
+        .master("smtpd pass - - n - - smtpd")
+        .master("tlsproxy unix - - n - 0 tlsproxy")
+        .master("dnsblog unix - - n - 0 dnsblog")
+        .master(&format!("[::1]:{second} inet n - n - - smtpd"))
+        .master(" -o smtpd_banner=$myhostname -o syslog_name=postfix/submission")
+        .master("one unix - n n - - pipe user=nobody argv=/bin/sleep 25")
+        .master("two unix - n n - - pipe user=nobody argv=/bin/sleep 25")
+        .create();
+    postfix.postconf(&["-MX", "pickup/unix"]);
+    postfix.append_master("pickup fifo n - n 60 1 pickup");
+    postfix.start();
+    let mut agent = TestAgent::start_for(&snmpd, &[&postfix]);
+    agent.wait_sources_ok(&snmpd, 1);
+    let mut client = snmpd.udp();
+    let all = services(&mut client, 1);
+    assert_eq!(all.len(), postfix.postconf(&["-M"]).lines().count(), "{all:?}");
+    // Each entry has exactly its own: two through postscreen, one on ::1, one mail in pipe's hands.
+    let through: Vec<Smtp> = (0..2).map(|_| Smtp::connect(screen.number())).collect();
+    let direct = std::net::TcpStream::connect(("::1", second.number()));
+    postfix.sendmail("a@local.test", &["x@one.test"], "Subject: x\n\nx\n");
+    let expected = [
+        ("smtpd/pass".to_owned(), 2),
+        (format!("127.0.0.1:{screen}/inet"), 1),
+        (format!("[::1]:{second}/inet"), i64::from(direct.is_ok())),
+        (format!("127.0.0.1:{}/inet", postfix.smtp_port()), 0),
+        ("one/unix".into(), 1),
+        ("two/unix".into(), 0),
+        ("pickup/fifo".into(), 1),
+        ("postlog/unix-dgram".into(), 1),
+    ];
+    for (name, processes) in &expected {
+        wait_number(&mut client, "postfixServiceProcesses", &[1, all[name]], |n| n == *processes);
+    }
+    // What pipe started is not Postfix's.
+    let master = postfix.master_pid().unwrap();
+    let count = || capture(tool("ps").args(["-o", "pid=", "--ppid", &master.to_string()])).success().lines().count();
+    wait_number(&mut client, "postfixInstanceProcessProcesses", &[1], |n| n == count() as i64 + 1);
+    assert_eq!(number(&mut client, "postfixDaemonState", &[1, PICKUP]), Some(RUNNING), "a fifo");
+    assert_eq!(number(&mut client, "postfixDaemonState", &[1, POSTSCREEN]), Some(RUNNING));
+    drop((through, direct));
 }
 
 #[test]
@@ -322,9 +407,17 @@ fn two_instances_are_told_apart_by_their_masters() {
     assert!(health(&mut client).contains("postfix-second: qmgr does not run"), "{}", health(&mut client));
     second.stop();
     wait_number(&mut client, "postfixDaemonState", &[2, MASTER], |s| s == NOT_RUNNING);
-    let of_first = wait_number(&mut client, "postfixInstanceProcessProcesses", &[1], |n| n >= 3);
-    assert_eq!(number(&mut client, "postfixInstanceProcessProcesses", &[2]), Some(0));
-    assert_eq!(number(&mut client, "postfixTotalProcesses", &[0]), Some(of_first));
+    // In one request: one sample.
+    let processes =
+        ["postfixInstanceProcessProcesses.1", "postfixInstanceProcessProcesses.2", "postfixTotalProcesses.0"];
+    let processes = processes.map(|name| {
+        let (name, index) = name.split_once('.').unwrap();
+        oid(name, &[index.parse().unwrap()])
+    });
+    let found = client.get(&processes.each_ref().map(String::as_str)).unwrap();
+    let [first, second, total] = [0, 1, 2].map(|at| found[at].1.number().unwrap());
+    assert!(first >= 3, "{first}");
+    assert_eq!((second, total), (0, first));
 }
 
 #[test]
@@ -353,11 +446,12 @@ fn cpu_time_and_restarts_never_go_back() {
         assert_eq!(number(&mut client, "postfixDaemonPid", &[1, MASTER]), Some(0));
         assert_eq!(number(&mut client, "postfixDaemonUptime", &[1, MASTER]), Some(0));
         assert!(number(&mut client, "postfixInstanceProcessCpuTime", &[1]) >= Some(loaded));
+        let started = Instant::now();
         postfix.start();
         postfix.send(Fate::DeliveredLocal, 20);
         wait_number(&mut client, "postfixDaemonState", &[1, MASTER], |s| s == RUNNING);
         let uptime = number(&mut client, "postfixDaemonUptime", &[1, MASTER]).unwrap();
-        assert!((0..=45).contains(&uptime), "{uptime}");
+        assert!((0..=started.elapsed().as_secs() as i64 + 1).contains(&uptime), "{uptime}");
         agent.kill9();
         postfix.send(Fate::DeliveredLocal, 20);
         agent.start();
@@ -418,9 +512,14 @@ fn numbers_agree_with_ps_and_host_resources() {
     }
     // What the kernel lets an ordinary user see of open files.
     let qmgr = postfix.service_pids("qmgr")[0];
-    let files = fs::read_dir(format!("/proc/{qmgr}/fd")).unwrap().count() as i64;
-    let shown = number(&mut client, "postfixDaemonFilesOpenFiles", &[1, QMGR]);
-    assert!(shown.is_none_or(|n| (n - files).abs() <= 2), "{shown:?}, root sees {files}");
+    let mut last = String::new();
+    let agreed = wait_for_or(PATIENCE, || {
+        let files = fs::read_dir(format!("/proc/{qmgr}/fd")).unwrap().count() as i64;
+        let shown = number(&mut client, "postfixDaemonFilesOpenFiles", &[1, QMGR]);
+        last = format!("{shown:?}, root sees {files}");
+        shown.is_none_or(|n| (n - files).abs() <= 2).then_some(())
+    });
+    assert!(agreed.is_some(), "{last}");
     assert!(number(&mut client, "postfixDaemonFilesOpenFilesLimit", &[1, QMGR]).is_some_and(|limit| limit > 0));
     // Together they take less than the sum of what each has resident.
     let memory = number(&mut client, "postfixInstanceProcessMemoryKiB", &[1]).unwrap();

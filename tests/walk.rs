@@ -144,7 +144,8 @@ fn sys_or_table_names_our_capabilities() {
     let ours = Value::Oid(format!("{ROOT}.3.1"));
     common::wait_for("our sysORID", common::PATIENCE, || ids().iter().any(|(_, id)| *id == ours).then_some(()));
     agent.stop();
-    assert!(ids().iter().all(|(_, id)| *id != ours), "it goes with the session");
+    let gone = || ids().iter().all(|(_, id)| *id != ours).then_some(());
+    common::wait_for("its end with the session", common::PATIENCE, gone);
 }
 
 #[test]

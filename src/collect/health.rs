@@ -103,6 +103,9 @@ pub enum SourceKind {
 }
 
 impl SourceKind {
+    /// Those every instance has beside [`Instance`](Self::Instance), each from a collector of its own.
+    const OF_COLLECTORS: [Self; 4] = [Self::Queue, Self::Log, Self::Processes, Self::Services];
+
     /// The enumeration's label.
     pub fn label(self) -> &'static str {
         match self {
@@ -340,6 +343,16 @@ fn summary(state: &State, now: Instant) -> Summary {
             Status::Ok | Status::Stale | Status::Disabled => {}
         }
     }
+    // An instance that was found is not ok before everyone has looked at it, whoever comes late.
+    for ((index, kind), row) in &state.sources {
+        let missing = |wanted: &SourceKind| !state.sources.contains_key(&(*index, *wanted));
+        if *kind == SourceKind::Instance
+            && row.state == Attempt::Succeeded
+            && let Some(missing) = SourceKind::OF_COLLECTORS.into_iter().find(missing)
+        {
+            worst.push((Severity::Unknown, format!("{}: its {} is not read yet", row.name, missing.label())));
+        }
+    }
     if state.sources.is_empty() {
         worst.push((Severity::Unknown, "no Postfix instance is known yet".into()));
     }
@@ -507,6 +520,25 @@ mod tests {
         assert_eq!(row(Attempt::Failed, secs(190)).status(now), Status::Failing);
         assert_eq!(row(Attempt::Failed, None).status(now), Status::Failing, "never succeeded");
         assert_eq!(row(Attempt::Lost, secs(1)).status(now), Status::Failing);
+    }
+
+    #[test]
+    fn an_instance_is_not_ok_before_everyone_has_looked_at_it() {
+        let health = Health::new(Publisher::new([1, 3].into(), TABLES), AgentCounters::default());
+        let source = |kind| health.source(1, "postfix", kind, Duration::from_secs(30));
+        let level = || summary(&health.lock(), Instant::now()).level as i32;
+        let mut sources = vec![source(SourceKind::Instance)];
+        sources[0].success("postconf", Duration::ZERO);
+        for kind in SourceKind::OF_COLLECTORS {
+            assert_eq!(level(), 4, "no {} yet", kind.label());
+            sources.push(source(kind));
+            assert_eq!(level(), 4, "{} is starting", kind.label());
+            match kind {
+                SourceKind::Log => sources[sources.len() - 1].disabled(),
+                _ => sources[sources.len() - 1].success("x", Duration::ZERO),
+            }
+        }
+        assert_eq!(level(), 1);
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Which Postfix instances there are, and whether they run: postfixInstanceTable.
 //!
 //! postconf(1) runs only when main.cf or master.cf changed or another master runs; State comes from /proc/locks
-//! ([`crate::postfix::master`]). The list is what every other collector works from.
+//! ([`crate::postfix::master`]). The list is what every other collector works from: an instance whose main.cf cannot be
+//! read any more stays in it as it was last, as it does for the Postfix that runs.
 
 use super::{
     Collector, Context, Next,
@@ -142,6 +143,17 @@ fn fingerprint(directory: &Path) -> Fingerprint {
 struct Known {
     fingerprint: Fingerprint,
     instance: Arc<Instance>,
+    /// The master seen last. Another one may be of another version.
+    master: Option<u32>,
+    outdated: bool,
+}
+
+/// What reading an instance gave.
+struct Found {
+    settings: config::Instance,
+    /// As it was last where it could not be read this time; `None` where it never could.
+    instance: Option<Arc<Instance>>,
+    error: Option<String>,
 }
 
 /// The collector.
@@ -150,7 +162,7 @@ pub struct InstanceCollector {
     registry: Registry,
     known: BTreeMap<PathBuf, Known>,
     sources: BTreeMap<u32, Source>,
-    /// Stands for a configured instance that could not be read even once.
+    /// Those that could not be read even once, by directory.
     nowhere: BTreeMap<PathBuf, (u32, Source)>,
     published: Vec<Arc<Instance>>,
 }
@@ -177,7 +189,7 @@ impl InstanceCollector {
     }
 
     /// The instances the configuration names, and those they list, in postmulti's order.
-    fn wanted(&mut self) -> Vec<(config::Instance, Result<Arc<Instance>, String>)> {
+    fn wanted(&mut self) -> Vec<Found> {
         let configured = match self.context.config.instances.as_slice() {
             [] => vec![config::Instance::default()],
             list => list.to_vec(),
@@ -185,12 +197,12 @@ impl InstanceCollector {
         let explicit: Vec<PathBuf> = configured.iter().map(|i| i.config_directory.clone()).collect();
         let mut found = Vec::new();
         for settings in configured {
-            let read = self.read(&settings);
-            let listed: Vec<PathBuf> = match &read {
-                Ok(instance) if settings.discover => instance.listed().map(Path::to_owned).collect(),
+            let read = self.read(settings.clone());
+            let listed: Vec<PathBuf> = match &read.instance {
+                Some(instance) if settings.discover => instance.listed(),
                 _ => Vec::new(),
             };
-            found.push((settings.clone(), read));
+            found.push(read);
             for directory in listed.into_iter().filter(|d| !explicit.contains(d)) {
                 // What is given for the listing instance by name or path is its own; how to read holds for all.
                 let settings = config::Instance {
@@ -202,19 +214,27 @@ impl InstanceCollector {
                     discover: false,
                     ..settings.clone()
                 };
-                let read = self.read(&settings);
-                found.push((settings, read));
+                found.push(self.read(settings));
             }
         }
         found
     }
 
-    fn read(&mut self, settings: &config::Instance) -> Result<Arc<Instance>, String> {
-        let directory = &settings.config_directory;
-        let print = fingerprint(directory);
-        if let Some(known) = self.known.get(directory).filter(|known| known.fingerprint == print) {
-            return Ok(known.instance.clone());
+    fn read(&mut self, settings: config::Instance) -> Found {
+        let print = fingerprint(&settings.config_directory);
+        let known = self.known.get(&settings.config_directory);
+        if let Some(known) = known.filter(|known| known.fingerprint == print && !known.outdated) {
+            return Found { instance: Some(known.instance.clone()), settings, error: None };
         }
+        let (instance, error) = match self.read_anew(&settings, print) {
+            Ok(instance) => (Some(instance), None),
+            Err(error) => (self.known.get(&settings.config_directory).map(|known| known.instance.clone()), Some(error)),
+        };
+        Found { settings, instance, error }
+    }
+
+    fn read_anew(&mut self, settings: &config::Instance, fingerprint: Fingerprint) -> Result<Arc<Instance>, String> {
+        let directory = &settings.config_directory;
         let mut instance = Instance::read(settings).map_err(|e| e.to_string())?;
         let taken = |name: &str| self.known.iter().any(|(d, k)| d != directory && k.instance.name == name);
         if taken(&instance.name) {
@@ -222,8 +242,14 @@ impl InstanceCollector {
             instance.name = directory.display().to_string();
         }
         instance.index = self.registry.index(&instance.name).ok_or("more instances than fit in the index registry")?;
-        let instance = Arc::new(instance);
-        self.known.insert(directory.clone(), Known { fingerprint: print, instance: instance.clone() });
+        let before = self.known.get(directory);
+        // The same one where nothing changed that is asked for, so that nobody begins anew. What master.cf says is not in
+        // it: whoever reads that too is told by another one.
+        let same = before.filter(|known| *known.instance == instance && known.fingerprint[1] == fingerprint[1]);
+        let instance = same.map_or_else(|| Arc::new(instance), |known| known.instance.clone());
+        let master = before.and_then(|known| known.master);
+        let known = Known { fingerprint, instance: instance.clone(), master, outdated: false };
+        self.known.insert(directory.clone(), known);
         Ok(instance)
     }
 
@@ -243,41 +269,47 @@ impl Collector for InstanceCollector {
         let begun = Instant::now();
         let names_before = self.registry.iter().count();
         let wanted = self.wanted();
-        self.known.retain(|directory, _| wanted.iter().any(|(settings, _)| settings.config_directory == *directory));
+        self.known.retain(|directory, _| wanted.iter().any(|found| found.settings.config_directory == *directory));
+        let registry = &self.registry;
+        self.nowhere.retain(|directory, (index, _)| {
+            let nameless = |found: &Found| found.instance.is_none() && found.settings.config_directory == *directory;
+            registry.name(*index).is_none() && wanted.iter().any(nameless)
+        });
         let locks = Locks::read();
         let mut rows: Vec<Row> = Vec::new();
         let mut conditions = Vec::new();
-        for (settings, read) in wanted {
+        for Found { settings, instance, error } in wanted {
             let directory = settings.config_directory;
-            let instance = match read {
-                Ok(instance) => instance,
-                Err(error) => {
-                    self.unreadable(directory, &error);
-                    continue;
-                }
+            let Some(instance) = instance else {
+                self.nameless(directory, &error.unwrap_or_default());
+                continue;
             };
-            self.nowhere.remove(&directory);
             let master = locks.master(&instance.queue_directory);
             let condition = |severity, subject, text| Condition { severity, subject, text };
+            if let (Master::Running(pid), Some(known)) = (&master, self.known.get_mut(&directory)) {
+                known.outdated |= known.master.is_some_and(|before| before != *pid);
+                known.master = Some(*pid);
+            }
             let source = self.source(&instance);
+            match (&master, &error) {
+                (_, Some(error)) => drop(source.failure(error)),
+                (Master::Unknown(why), None) => drop(source.failure(why)),
+                (_, None) => source.success("postconf", begun.elapsed()),
+            }
             match &master {
                 Master::Unknown(why) => {
-                    source.failure(why);
                     let text = format!("{}: cannot tell whether it runs: {why}", instance.name);
                     conditions.push(condition(Severity::Unknown, Subject::Daemon, text));
                 }
-                Master::Stopped => {
-                    source.success("postconf", begun.elapsed());
-                    if expected_to_run(&instance) {
-                        let text = format!(
-                            "{}: Postfix is stopped; start it with: postfix -c {} start",
-                            instance.name,
-                            directory.display()
-                        );
-                        conditions.push(condition(Severity::Critical, Subject::InstanceDown, text));
-                    }
+                Master::Stopped if expected_to_run(&instance) => {
+                    let text = format!(
+                        "{}: Postfix is stopped; start it with: postfix -c {} start",
+                        instance.name,
+                        directory.display()
+                    );
+                    conditions.push(condition(Severity::Critical, Subject::InstanceDown, text));
                 }
-                Master::Running(_) => source.success("postconf", begun.elapsed()),
+                Master::Stopped | Master::Running(_) => {}
             }
             let started = match master {
                 Master::Running(pid) => process_start(pid),
@@ -315,29 +347,23 @@ impl Collector for InstanceCollector {
 }
 
 impl InstanceCollector {
-    /// A configured instance without a name yet gets its row in postfixSourceTable under its directory.
-    fn unreadable(&mut self, directory: PathBuf, error: &str) {
-        if let Some(known) = self.published.iter().find(|i| i.config_directory == directory)
-            && let Some(source) = self.sources.get(&known.index)
-        {
-            source.failure(error);
-            return;
-        }
-        if !self.nowhere.contains_key(&directory) {
-            let name = directory.display().to_string();
-            let Some(index) = self.registry.index(&name) else { return };
-            let source = self.context.health.source(index, &name, SourceKind::Instance, INTERVAL);
-            self.nowhere.insert(directory.clone(), (index, source));
-        }
-        if let Some((_, source)) = self.nowhere.get(&directory) {
-            source.failure(error);
-        }
+    /// A configured instance that could not be read once has its row in postfixSourceTable under its directory and the
+    /// first index that is nobody's: what it is called, and with it its own index, is not known.
+    fn nameless(&mut self, directory: PathBuf, error: &str) {
+        let free = (1..).find(|index| {
+            self.registry.name(*index).is_none() && self.nowhere.values().all(|(taken, _)| taken != index)
+        });
+        let (_, source) = self.nowhere.entry(directory).or_insert_with_key(|directory| {
+            let (index, name) = (free.unwrap_or(u32::MAX), directory.display().to_string());
+            (index, self.context.health.source(index, &name, SourceKind::Instance, INTERVAL))
+        });
+        source.failure(error);
     }
 }
 
 /// Whether a stopped instance is a fault. A secondary one that `postmulti -e disable` took out is not.
 fn expected_to_run(instance: &Instance) -> bool {
-    let secondary = instance.parameter("multi_instance_name").is_some() && instance.listed().next().is_none();
+    let secondary = instance.parameter("multi_instance_name").is_some() && instance.listed().is_empty();
     !secondary || instance.parameter("multi_instance_enable") == Some("yes")
 }
 
@@ -349,3 +375,6 @@ fn process_start(pid: u32) -> Option<Instant> {
     let since_boot = Duration::new(u64::try_from(boot.tv_sec).ok()?, u32::try_from(boot.tv_nsec).ok()?);
     Instant::now().checked_sub(since_boot.checked_sub(started)?)
 }
+
+#[cfg(test)]
+mod tests;

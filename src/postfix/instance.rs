@@ -2,13 +2,10 @@
 
 use super::postconf::{self, Parameters, PostconfError};
 use crate::config;
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{path::PathBuf, time::Duration};
 
 /// One Postfix instance of this host.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Instance {
     /// postfixInstanceIndex: stays with the name for ever.
     pub index: u32,
@@ -34,10 +31,13 @@ pub struct Instance {
 #[derive(Debug, thiserror::Error)]
 pub enum InstanceError {
     /// postconf gave no parameters and the configuration has not enough either.
-    #[error(
-        "{0}; without postconf give `name`, `queue_directory` and `syslog_name` of this instance in the configuration"
-    )]
+    #[error("{0}")]
     Postconf(#[from] PostconfError),
+    /// There is none.
+    #[error(
+        "{0}; in a container without Postfix give `name`, `queue_directory` and `syslog_name` of this instance in the configuration"
+    )]
+    NoPostconf(PostconfError),
 }
 
 impl Instance {
@@ -45,8 +45,16 @@ impl Instance {
     pub fn read(settings: &config::Instance) -> Result<Self, InstanceError> {
         let parameters = match postconf::parameters(&settings.config_directory) {
             Ok(parameters) => parameters,
-            // A sidecar has the spool but no Postfix programs.
-            Err(_) if settings.queue_directory.is_some() => Parameters::new(),
+            // A sidecar has the spool but no Postfix programs, or programs of another Postfix and not this main.cf. With
+            // both, what postconf complains about is wrong.
+            Err(e)
+                if settings.queue_directory.is_some()
+                    && (matches!(e, PostconfError::Start { .. })
+                        || !settings.config_directory.join("main.cf").exists()) =>
+            {
+                Parameters::new()
+            }
+            Err(e @ PostconfError::Start { .. }) => return Err(InstanceError::NoPostconf(e)),
             Err(e) => return Err(e.into()),
         };
         let parameter = |name: &str| parameters.get(name).filter(|v| !v.is_empty()).cloned();
@@ -97,16 +105,23 @@ impl Instance {
         text[..split].parse::<u64>().ok()?.checked_mul(unit).map(Duration::from_secs)
     }
 
-    /// The configuration directories of the instances this one lists, in postmulti's order.
-    pub fn listed(&self) -> impl Iterator<Item = &Path> {
+    /// The configuration directories of the instances this one lists, in postmulti's order, each once.
+    pub fn listed(&self) -> Vec<PathBuf> {
         let list = self.parameter("multi_instance_directories").unwrap_or_default();
-        list.split([',', ' ', '\t']).filter(|d| !d.is_empty()).map(Path::new)
+        let mut directories: Vec<PathBuf> = Vec::new();
+        for directory in list.split([',', ' ', '\t']).filter(|d| !d.is_empty()).map(PathBuf::from) {
+            if !directories.contains(&directory) {
+                directories.push(directory);
+            }
+        }
+        directories
     }
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use std::path::Path;
 
     /// An instance with a spool at `queue_directory` and these parameters, for the tests of the collectors.
     pub(crate) fn instance(queue_directory: &Path, parameters: &[(&str, &str)]) -> Instance {
@@ -121,6 +136,13 @@ pub(crate) mod tests {
             parameters: parameters.iter().map(|(n, v)| (n.to_string(), v.to_string())).collect(),
             settings: config::Instance::default(),
         }
+    }
+
+    #[test]
+    fn listed_instances_come_once_and_in_order() {
+        let i = instance(Path::new("/q"), &[("multi_instance_directories", "/etc/b, /etc/a\t/etc/b/ /etc/c")]);
+        assert_eq!(i.listed(), ["/etc/b", "/etc/a", "/etc/c"].map(PathBuf::from));
+        assert!(instance(Path::new("/q"), &[]).listed().is_empty());
     }
 
     #[test]

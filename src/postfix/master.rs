@@ -66,7 +66,7 @@ impl Locks {
             Ok(meta) => meta,
             // Never started since the spool was made.
             Err(e) if e.kind() == io::ErrorKind::NotFound && queue_directory.is_dir() => return Master::Stopped,
-            Err(e) => return Master::Unknown(format!("{}: {e}", file.display())),
+            Err(e) => return Master::Unknown(unseen(&file, &e)),
         };
         let (major, minor) = (rustix::fs::major(meta.st_dev()), rustix::fs::minor(meta.st_dev()));
         let of_inode: Vec<&Lock> = locks.iter().filter(|l| l.inode == meta.st_ino()).collect();
@@ -104,6 +104,18 @@ impl Locks {
     fn is_master(&self, pid: i64) -> bool {
         fs::read_to_string(self.proc.join(format!("{pid}/comm"))).is_ok_and(|comm| comm.trim_end() == "master")
     }
+}
+
+/// Why master.pid cannot be found, and what to do.
+fn unseen(file: &Path, error: &io::Error) -> String {
+    let remedy = match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            "the agent's user must be able to enter its directories; Postfix makes both with mode 0755"
+        }
+        io::ErrorKind::NotFound => "is queue_directory right, and the spool mounted here?",
+        _ => "is the file system of the spool in order?",
+    };
+    format!("{}: {error}; {remedy}", file.display())
 }
 
 fn holder(lock: &Lock) -> Master {
@@ -173,7 +185,8 @@ mod tests {
     fn the_lock_and_not_the_file_tells_running_from_stopped() {
         let spool = tempfile::tempdir().unwrap();
         assert_eq!(Locks::read().master(spool.path()), Master::Stopped, "never started");
-        assert!(matches!(Locks::read().master(Path::new("/nonexistent")), Master::Unknown(_)));
+        let nowhere = Locks::read().master(Path::new("/nonexistent"));
+        assert!(matches!(nowhere, Master::Unknown(why) if why.contains("mounted")));
         fs::create_dir(spool.path().join("pid")).unwrap();
         // A stopped Postfix leaves its sockets, which matters where this test runs in a container.
         fs::create_dir(spool.path().join("public")).unwrap();

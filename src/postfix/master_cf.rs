@@ -60,9 +60,18 @@ fn last_component(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }
 
-/// The entries that `postconf -M` printed, in the order of the file.
+/// The entries that `postconf -M` printed, in the order of the file. Of two with the same name and type the later one
+/// counts, as for master (`duplicate service entry`, master_conf.c).
 pub fn parse(text: &str) -> Result<Vec<Entry>, MasterCfError> {
-    text.lines().filter(|line| !line.trim().is_empty()).map(entry).collect()
+    let mut entries: Vec<Entry> = Vec::new();
+    for line in text.lines().filter(|line| !line.trim().is_empty()) {
+        let entry = entry(line)?;
+        match entries.iter_mut().find(|known| known.name == entry.name && known.kind == entry.kind) {
+            Some(known) => *known = entry,
+            None => entries.push(entry),
+        }
+    }
+    Ok(entries)
 }
 
 /// `name type private unprivileged chroot wakeup maxproc command [arguments]`
@@ -141,6 +150,8 @@ cleanup    unix  n       -       y       -       0       cleanup
 tlsmgr     unix  -       -       y       1000?   1       tlsmgr
 relay      unix  -       -       y       -       -       smtp -o syslog_name=postfix/$service_name
 postlog    unix-dgram n  -       n       -       1       postlogd
+[::1]:25   inet  n   -       n       -       -       smtpd
+smtpd      pass  -   -       y       -       -       smtpd
 scalemail-backend unix - n n       -       2       pipe flags=R user=scalemail argv=/usr/lib/scalemail ${nexthop}
 ";
 
@@ -152,7 +163,7 @@ scalemail-backend unix - n n       -       2       pipe flags=R user=scalemail a
     #[test]
     fn columns() {
         let entries = parse(POSTCONF_M).unwrap();
-        assert_eq!(entries.len(), 8);
+        assert_eq!(entries.len(), 10);
         assert_eq!((entries[0].name.as_str(), entries[0].limit), ("127.0.0.1:23025", None));
         assert_eq!((entries[1].command.as_str(), entries[1].limit), ("smtpd", Some(2)));
         assert_eq!(entries[2].wakeup, Some(Wakeup { every: Duration::from_secs(60), always: true }));
@@ -160,8 +171,12 @@ scalemail-backend unix - n n       -       2       pipe flags=R user=scalemail a
         assert_eq!(entries[4].wakeup, Some(Wakeup { every: Duration::from_secs(1_000), always: false }));
         assert_eq!((entries[5].program(), entries[5].process_limit(100)), ("smtp", 100));
         assert_eq!(entries[6].kind, "unix-dgram");
-        assert_eq!((entries[7].name.as_str(), entries[7].limit), ("scalemail-backend", Some(2)));
+        assert_eq!((entries[7].name.as_str(), entries[8].kind.as_str()), ("[::1]:25", "pass"));
+        assert_eq!((entries[9].name.as_str(), entries[9].limit), ("scalemail-backend", Some(2)));
         assert_eq!(parse("\n"), Ok(vec![]));
+        let twice = parse("x unix - - n - 2 smtp\nx inet n - n - 3 smtpd\nx unix - - n - 4 lmtp\n").unwrap();
+        let twice: Vec<_> = twice.iter().map(|e| (e.kind.as_str(), e.limit, e.program())).collect();
+        assert_eq!(twice, [("unix", Some(4), "lmtp"), ("inet", Some(3), "smtpd")]);
         assert!(parse("pickup unix n - y 60").unwrap_err().to_string().contains("fewer than 8"));
         assert!(parse("pickup unix n - y x 1 pickup").unwrap_err().to_string().contains("wakeup"));
         assert!(parse("pickup unix n - y 60 x pickup").unwrap_err().to_string().contains("maxproc"));
@@ -183,6 +198,10 @@ scalemail-backend unix - n n       -       2       pipe flags=R user=scalemail a
         assert_eq!(of("smtpd|-n|127.0.0.1:23025|-t|inet|-u|-o|stress=|"), Some("127.0.0.1:23025"));
         assert_eq!(of("smtpd|-n|23026|-t|inet|-u|-o|smtpd_banner = hello world|-v|"), Some("23026"));
         assert_eq!(of("smtp|-n|relay|-t|unix|-u|"), Some("relay"));
+        assert_eq!(of("smtpd|-n|[::1]:25|-t|inet|-u|-c|-o|stress=yes|-s|2|"), Some("[::1]:25"));
+        assert_eq!(of("smtpd|-t|pass|-u|"), Some("smtpd"));
+        assert_eq!(of("smtpd|-t|pass|-d|-v|-u|"), Some("smtpd"), "master -d -v");
+        assert_eq!(of("pickup|-l|-t|fifo|-u|"), None, "the entry is of another type");
         assert_eq!(of("smtp|-t|unix|-u|"), None, "an entry that is gone");
         assert_eq!(of("postscreen|-l|-n|23026|-t|inet|-u|"), None, "the entry's command has changed");
         assert_eq!(of("/usr/lib/postfix/sbin/master|-w|"), None, "forked and not executed yet");

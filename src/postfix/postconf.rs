@@ -57,16 +57,25 @@ pub enum PostconfError {
         source: std::io::Error,
     },
     /// It failed.
-    #[error("{command}: {message}")]
+    #[error("{message}; {}", remedy(message))]
     Failed {
-        /// As typed.
-        command: String,
         /// First line of its standard error.
         message: String,
     },
     /// It did not end.
     #[error("{0}: no answer within 10 s")]
     Timeout(String),
+}
+
+/// What to do about a complaint of postconf's; it reads the files as the agent's user.
+fn remedy(message: &str) -> &'static str {
+    if message.ends_with("Permission denied") {
+        "the agent's user must be able to read it (installed by Postfix with mode 0644, in directories with 0755)"
+    } else if message.ends_with("No such file or directory") {
+        "is config_directory right, and mounted here?"
+    } else {
+        "correct it: what Postfix starts from now on fails the same way"
+    }
 }
 
 /// The parameters of one instance, expanded (`postconf -x`).
@@ -102,10 +111,8 @@ pub fn labels(directory: &Path) -> Result<Vec<(String, String)>, PostconfError> 
 /// Standard output of a Postfix tool. Warnings on standard error are Postfix's business unless it fails.
 fn run(program: &str, arguments: &[&OsStr]) -> Result<String, PostconfError> {
     let command = || {
-        let words: Vec<_> = arguments.iter().map(|a| a.to_string_lossy()).collect();
-        let mut text = format!("{program} {}", words.join(" "));
-        text.truncate(text.floor_char_boundary(80));
-        text
+        let words: Vec<_> = arguments.iter().take(3).map(|a| a.to_string_lossy()).collect();
+        format!("{program} {}", words.join(" "))
     };
     let start = |source| PostconfError::Start { program: program.to_owned(), source };
     // Daemons' PATH often lacks sbin.
@@ -141,8 +148,9 @@ fn run(program: &str, arguments: &[&OsStr]) -> Result<String, PostconfError> {
         Ok(String::from_utf8_lossy(&out).into_owned())
     } else {
         let text = String::from_utf8_lossy(&err);
-        let message = text.lines().next().unwrap_or("it failed without a word").to_owned();
-        Err(PostconfError::Failed { command: command(), message })
+        // Warnings may stand before what it died of.
+        let last = text.lines().rfind(|line| !line.is_empty()).map(|line| line.replacen("fatal: ", "", 1));
+        Err(PostconfError::Failed { message: last.unwrap_or_else(|| format!("{} failed without a word", command())) })
     }
 }
 

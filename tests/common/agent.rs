@@ -8,9 +8,7 @@ use std::process::{Command, ExitStatus};
 
 use rustix::process::Signal;
 
-use super::{
-    Daemon, PATIENCE, ROOT, Ran, Sandbox, TestPostfix, TestSnmpd, Value, capture, group_id, oid, oid_numbers, wait_for,
-};
+use super::{Daemon, PATIENCE, ROOT, Ran, Sandbox, TestPostfix, TestSnmpd, Value, capture, group_id, oid, wait_for};
 
 /// A uid and gid that nobody has.
 pub const AGENT_UID: u32 = 64_999;
@@ -154,19 +152,45 @@ impl TestAgent {
         })
     }
 
-    /// Waits until every source of this instance is read with success (or is not wanted).
+    /// Waits until every source of this instance is read with success (or is not wanted), and what it read is there: a
+    /// collector may publish a moment after it has reported.
     #[track_caller]
     pub fn wait_sources_ok(&mut self, snmpd: &TestSnmpd, instance: u32) {
-        let status = oid("postfixSourceStatus", &[]);
+        let (status, limit) = (oid("postfixSourceStatus", &[]), oid("postfixServiceProcessLimit", &[instance]));
+        let shown = [
+            (2, oid("postfixQueueMessages", &[instance, 5])),
+            (3, oid("postfixMailSent", &[instance])),
+            (4, oid("postfixDaemonState", &[instance, 1])),
+        ];
         let mut client = snmpd.udp();
         wait_for(&format!("status ok of every source of instance {instance}"), PATIENCE, || {
-            let rows = client.walk(&status).ok()?;
-            let of = |name: &str| oid_numbers(name).iter().rev().nth(1) == Some(&instance);
-            let rows: Vec<_> = rows.iter().filter(|(name, _)| of(name)).collect();
+            if let Some(ended) = self.exited() {
+                panic!("the agent ended with {ended}");
+            }
             // Instance, queue, log, processes and services; each collector brings its own row.
-            let complete = rows.len() == 5;
-            (complete && rows.iter().all(|(_, status)| matches!(status, Value::Integer(1 | 4)))).then_some(())
+            for kind in 1..=5 {
+                let ok = match client.get_one(&format!("{status}.{instance}.{kind}")) {
+                    Ok(Value::Integer(1)) => true,
+                    Ok(Value::Integer(4)) => false,
+                    _ => return None,
+                };
+                let object = shown.iter().find(|(of, _)| *of == kind && ok);
+                if object.is_some_and(|(_, oid)| client.get_one(oid).map_or(true, |value| value.is_exception())) {
+                    return None;
+                }
+            }
+            let (next, _) = client.get_next(&[&limit]).ok()?.pop()?;
+            next.starts_with(&limit).then_some(())
         });
+    }
+
+    /// Waits until every source is read and postfixHealth is ok: nothing is unknown any more and nothing is wrong.
+    #[track_caller]
+    pub fn wait_healthy(&mut self, snmpd: &TestSnmpd, instance: u32) {
+        self.wait_sources_ok(snmpd, instance);
+        let health = oid("postfixHealth", &[0]);
+        let mut client = snmpd.udp();
+        wait_for("postfixHealth ok", PATIENCE, || (client.get_one(&health) == Ok(Value::Integer(1))).then_some(()));
     }
 
     /// Runs a command that ends, with this configuration: `["dump"]`, `["check"]`, `["count", …]`.

@@ -244,12 +244,14 @@ impl TestPostfix {
         append(&self.config_directory().join("master.cf"), line);
     }
 
-    /// Starts Postfix and the SMTP servers its mail goes to, and waits until mail is accepted.
+    /// Starts Postfix and the SMTP servers its mail goes to, and waits until mail is accepted and qmgr runs.
     #[track_caller]
     pub fn start(&mut self) {
         self.sinks.start(&self.sandbox);
         self.postfix("start").success();
         wait_for("master.pid in /proc/locks", PATIENCE, || self.master_pid());
+        // It comes a moment later, and on a busy machine longer than the agent waits before it says that there is none.
+        wait_for("qmgr", PATIENCE, || (!self.service_pids("qmgr").is_empty()).then_some(()));
     }
 
     /// `postfix stop`, which lets mail in delivery finish.

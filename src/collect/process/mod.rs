@@ -196,9 +196,11 @@ impl Collector for ProcessCollector {
             again = self.look();
         }
         self.save();
-        self.publish();
+        // postfixHealth says it no later than the rows do, and a source is ok no earlier.
         let conditions: Vec<Condition> = self.watched.values().flat_map(Watched::conditions).collect();
         self.context.health.conditions("process", conditions);
+        self.publish();
+        self.watched.values_mut().for_each(Watched::report);
         Next::After(if again { daemon::CERTAIN } else { self.interval })
     }
 

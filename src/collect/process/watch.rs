@@ -41,6 +41,9 @@ pub(super) struct Watched {
     before: Option<Before>,
     rows: Option<Rows>,
     conditions: Vec<Condition>,
+    /// How long the last look and the last reading of master.cf took, until [`Watched::report`].
+    looked: Option<Duration>,
+    listed: Option<Duration>,
 }
 
 impl Watched {
@@ -58,6 +61,8 @@ impl Watched {
             before: None,
             rows: None,
             conditions: Vec::new(),
+            looked: None,
+            listed: None,
         }
     }
 
@@ -68,6 +73,16 @@ impl Watched {
 
     pub(super) fn conditions(&self) -> impl Iterator<Item = Condition> {
         self.conditions.iter().cloned()
+    }
+
+    /// Tells health what succeeded. To be called when the rows are published: a source that is ok has its rows there.
+    pub(super) fn report(&mut self) {
+        if let Some(took) = self.looked.take() {
+            self.processes.success("procfs", took);
+        }
+        if let Some(took) = self.listed.take() {
+            self.services.success("postconf", took);
+        }
     }
 
     /// Pid of the master seen last.
@@ -104,7 +119,7 @@ impl Watched {
                 return false;
             }
         };
-        self.processes.success("procfs", begun.elapsed());
+        self.looked = Some(begun.elapsed());
         again
     }
 
@@ -133,7 +148,8 @@ impl Watched {
         let unchanged =
             |(print, of): &(Option<FileId>, Arc<Instance>)| *print == fingerprint && Arc::ptr_eq(of, &instance);
         if self.read.as_ref().is_some_and(unchanged) {
-            return self.services.success("postconf", Duration::ZERO);
+            self.listed = Some(Duration::ZERO);
+            return;
         }
         let begun = Instant::now();
         let read = (self.postconf)(&instance.config_directory)
@@ -147,7 +163,7 @@ impl Watched {
                 }
                 self.entries = Some(Arc::new(entries));
                 self.read = Some((fingerprint, instance));
-                self.services.success("postconf", begun.elapsed());
+                self.listed = Some(begun.elapsed());
             }
             Err(why) => {
                 if self.services.failure(&why) {

@@ -1,0 +1,164 @@
+//! With the real postconf on made-up configuration directories; no Postfix runs.
+
+use super::*;
+use crate::{
+    agentx::Objects,
+    collect::health::{self, AgentCounters, Health},
+    mib::Publisher,
+    smi::Value,
+    state::StateDirectory,
+};
+use std::{
+    process::{Child, Command, Stdio},
+    thread,
+};
+use tempfile::TempDir;
+
+struct Host {
+    dir: TempDir,
+    context: Context,
+    collector: InstanceCollector,
+}
+
+impl Host {
+    fn new(main_cf: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["etc", "spool/pid"] {
+            fs::create_dir_all(dir.path().join(name)).unwrap();
+        }
+        fs::write(dir.path().join("spool/pid/master.pid"), "").unwrap();
+        fs::write(dir.path().join("etc/master.cf"), "smtp unix - - n - - smtp\n").unwrap();
+        let publisher = Publisher::new([1].into(), &[health::TABLES, TABLES].concat());
+        let health = Health::new(publisher.clone(), AgentCounters::default());
+        let state = StateDirectory::open(&dir.path().join("state")).unwrap();
+        let settings = config::Instance { config_directory: dir.path().join("etc"), ..config::Instance::default() };
+        let config = config::Config { instances: vec![settings], ..config::Config::default() };
+        let context = Context::new(Arc::new(config), publisher, health, state);
+        let host = Self { collector: InstanceCollector::new(context.clone()), context, dir };
+        host.main_cf(main_cf);
+        host
+    }
+
+    fn file(&self) -> PathBuf {
+        self.dir.path().join("etc/main.cf")
+    }
+
+    fn main_cf(&self, text: &str) {
+        let spool = self.dir.path().join("spool");
+        let text = format!("compatibility_level = 3.6\nqueue_directory = {}\n{text}", spool.display());
+        fs::write(self.file(), text).unwrap();
+    }
+
+    /// The only instance.
+    fn instance(&mut self) -> Option<Arc<Instance>> {
+        assert_eq!(self.collector.refresh(), Next::After(INTERVAL));
+        let list = self.context.instances.current();
+        assert!(list.len() <= 1);
+        list.first().cloned()
+    }
+
+    fn get(&self, below: &[u32]) -> Option<Value> {
+        self.context.publisher.view().get(&[&[1], below].concat(), Instant::now()).ok()
+    }
+
+    /// postfixSourceStatus and Error of instance 1.
+    fn source(&self) -> (Value, String) {
+        let column = |column| self.get(&[1, 1, 3, 1, column, 1, 1]).unwrap();
+        (column(4), column(9).to_string())
+    }
+}
+
+/// Holds the lock as master does, until it is dropped.
+struct Master(Child);
+
+impl Master {
+    fn start(host: &mut Host) -> Option<Self> {
+        let mut command = Command::new("flock");
+        command.arg("--no-fork").arg(host.dir.path().join("spool/pid/master.pid")).args(["sleep", "60"]);
+        let master = Self(command.stdin(Stdio::null()).spawn().unwrap());
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while host.get(&[1, 3, 1, 1, 8, 1]) != Some(Value::Gauge32(master.0.id())) {
+            if Instant::now() > deadline {
+                return None;
+            }
+            thread::sleep(Duration::from_millis(10));
+            host.instance();
+        }
+        Some(master)
+    }
+}
+
+impl Drop for Master {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_main_cf_that_cannot_be_read_any_more_changes_nothing_but_the_source() {
+    let mut host = Host::new("myhostname = mx1.test\n");
+    let before = host.instance().unwrap();
+    assert_eq!((before.name.as_str(), before.hostname.as_str(), before.index), ("postfix", "mx1.test", 1));
+    assert_eq!(host.source().0, Value::Integer(1), "ok");
+    host.main_cf("myhostname = mx2.test\nthis is wrong\n");
+    assert!(Arc::ptr_eq(&before, &host.instance().unwrap()), "as it was last");
+    assert_eq!(host.get(&[1, 3, 1, 1, 7, 1]), Some(Value::Integer(2)), "its state is still looked at");
+    let (status, error) = host.source();
+    assert_eq!(status, Value::Integer(2), "stale");
+    assert!(error.contains("line 4: missing '='") && error.contains("correct it"), "{error}");
+    fs::remove_file(host.file()).unwrap();
+    assert!(Arc::ptr_eq(&before, &host.instance().unwrap()));
+    assert!(host.source().1.contains("is config_directory right"), "{}", host.source().1);
+    host.main_cf("myhostname = mx2.test\n");
+    assert_eq!(host.instance().unwrap().hostname, "mx2.test");
+    assert_eq!(host.source(), (Value::Integer(1), "\"\"".into()));
+}
+
+#[test]
+fn one_that_could_not_be_read_once_has_a_row_and_takes_no_index() {
+    let mut host = Host::new("wrong\n");
+    assert!(host.instance().is_none());
+    let directory = host.dir.path().join("etc");
+    assert_eq!(
+        host.get(&[1, 1, 3, 1, 2, 1, 1]).unwrap().to_string(),
+        format!("STRING: \"{} instance\"", directory.display())
+    );
+    assert_eq!(host.source().0, Value::Integer(3), "failing");
+    assert_eq!(host.get(&[1, 2, 3, 1, 0]), Some(Value::Gauge32(0)), "postfixTotalInstances");
+    host.main_cf("multi_instance_name = postfix-x\n");
+    let instance = host.instance().unwrap();
+    assert_eq!((instance.name.as_str(), instance.index), ("postfix-x", 1));
+    assert_eq!(host.get(&[1, 1, 3, 1, 2, 1, 1]).unwrap().to_string(), "STRING: \"postfix-x instance\"");
+    assert_eq!(host.source().0, Value::Integer(1));
+}
+
+#[test]
+fn an_edit_without_effect_is_the_same_instance_and_master_cf_another() {
+    let mut host = Host::new("");
+    let before = host.instance().unwrap();
+    host.main_cf("# a comment\n");
+    assert!(Arc::ptr_eq(&before, &host.instance().unwrap()));
+    fs::write(host.dir.path().join("etc/master.cf"), "smtp unix - - n - 7 smtp\n").unwrap();
+    assert!(!Arc::ptr_eq(&before, &host.instance().unwrap()), "who reads master.cf must be told");
+}
+
+#[test]
+fn another_master_may_be_of_another_version() {
+    let mut host = Host::new("mail_version = 3.7.11\n");
+    host.instance().unwrap();
+    let Some(first) = Master::start(&mut host) else {
+        // overlayfs shows another device in /proc/locks, and ours is no master.
+        eprintln!("skipped: the lock is not seen on this file system");
+        return;
+    };
+    // What postconf says changes although the file is the same: as after an upgrade.
+    let modified = fs::metadata(host.file()).unwrap().modified().unwrap();
+    let text = fs::read_to_string(host.file()).unwrap().replace("3.7.11", "3.7.12");
+    fs::write(host.file(), text).unwrap();
+    fs::File::options().append(true).open(host.file()).unwrap().set_modified(modified).unwrap();
+    assert_eq!(host.instance().unwrap().version, "3.7.11", "the same master, the same file: postconf does not run");
+    drop(first);
+    let _second = Master::start(&mut host).unwrap();
+    assert_eq!(host.instance().unwrap().version, "3.7.12");
+}
