@@ -54,7 +54,8 @@ pub struct AgentX {
     /// Registration priority (RFC 2741 §7.1.4.1); the smaller wins.
     #[serde(deserialize_with = "priority")]
     pub priority: u8,
-    /// Tried at once when `priority` is taken, so that a hung predecessor loses its place instead of being waited out.
+    /// Smaller than `priority`, tried at once when that is taken: a hung predecessor loses its place instead of being waited
+    /// out.
     #[serde(deserialize_with = "takeover")]
     pub takeover: Option<u8>,
 }
@@ -331,6 +332,15 @@ pub fn parse(text: &str, file: &str) -> Result<Config, ConfigError> {
         return Ok(Config::default());
     }
     let config: Config = serde_yaml::from_str(text).map_err(|e| ConfigError::Parse(located(&e, file)))?;
+    if let Some(takeover) = config.agentx.takeover
+        && takeover >= config.agentx.priority
+    {
+        let message = format!(
+            "{file}: agentx: takeover {takeover} overtakes nobody; give a number below `priority` {}",
+            config.agentx.priority
+        );
+        return Err(ConfigError::Parse(message));
+    }
     for instance in &config.instances {
         if !instance.config_directory.is_absolute() {
             let message =

@@ -41,9 +41,9 @@ pub enum Failure {
     /// The system gives no thread, no signal handler, no standard output.
     #[error("{0}: {1}")]
     System(&'static str, io::Error),
-    /// A collector ended by itself; only a bug does that, and a restart is better than numbers that stand still.
-    #[error("the {0} collector ended unexpectedly; please report this with what was logged before")]
-    Collector(String),
+    /// A thread ended by itself; only a bug does that, and a restart is better than numbers that stand still.
+    #[error("the {0} thread ended unexpectedly; please report this with what was logged before")]
+    Ended(String),
 }
 
 impl Failure {
@@ -73,7 +73,7 @@ pub fn run(file: Option<&Path>) -> Result<ExitCode, Failure> {
 
     let (shutdown, link) = talk_to_snmpd(&config, publisher.clone(), stats)?;
     let context = Context::new(Arc::new(config), publisher, health, state);
-    let result = signals(file, context, &counters);
+    let result = signals(file, context, &counters, &link);
     // Nobody listens any more where the link's thread is gone.
     let _ = shutdown.send(());
     let _ = link.join();
@@ -100,6 +100,8 @@ fn talk_to_snmpd(
             // The sender gone without a word is the end as well.
             let stopped = async { stopped.await.unwrap_or_default() };
             runtime.block_on(agentx::run(link, move || publisher.view(), notifications, stats, stopped));
+            // Not waiting for a resolver that looks up the name of a TCP master.
+            runtime.shutdown_background();
         })
         .map_err(|e| Failure::System("cannot start the AgentX thread", e))?;
     Ok((shutdown, thread))
@@ -118,7 +120,12 @@ pub(crate) fn link_config(config: &Config) -> agentx::Config {
 }
 
 /// Runs the collectors, takes a changed configuration over on SIGHUP, and ends on SIGTERM or SIGINT.
-fn signals(file: Option<&Path>, mut context: Context, counters: &AgentCounters) -> Result<(), Failure> {
+fn signals(
+    file: Option<&Path>,
+    mut context: Context,
+    counters: &AgentCounters,
+    link: &JoinHandle<()>,
+) -> Result<(), Failure> {
     let system = |what| move |e| Failure::System(what, e);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -144,9 +151,9 @@ fn signals(file: Option<&Path>, mut context: Context, counters: &AgentCounters) 
                     }
                     Err(why) => tracing::error!("SIGHUP: {why}; the old configuration stays"),
                 },
-                _ = watch.tick() => if let Some(name) = collectors.ended() {
+                _ = watch.tick() => if let Some(name) = collectors.ended().or_else(|| ended(link)) {
                     collectors.stop();
-                    return Err(Failure::Collector(name));
+                    return Err(Failure::Ended(name));
                 },
             }
         }
@@ -165,6 +172,11 @@ fn changed(file: Option<&Path>, old: &Config) -> Result<Config, String> {
     } else {
         Ok(new)
     }
+}
+
+/// The name of a thread that is no longer there.
+fn ended(thread: &JoinHandle<()>) -> Option<String> {
+    thread.is_finished().then(|| thread.thread().name().unwrap_or_default().to_owned())
 }
 
 /// The collectors' threads.
@@ -191,7 +203,7 @@ impl Running {
 
     /// The name of a collector that is no longer there.
     fn ended(&self) -> Option<String> {
-        self.threads.iter().find(|t| t.is_finished()).map(|t| t.thread().name().unwrap_or_default().to_owned())
+        self.threads.iter().find_map(ended)
     }
 
     /// Tells all, then waits for each. One that hangs in the file system is left behind after 5 s: what it had saved

@@ -121,3 +121,11 @@ fn the_shipped_configuration_is_the_defaults_in_both_forms() {
     let example = std::fs::read_to_string(example).expect("the example");
     assert!(example.lines().any(|line| line == "agentXSocket unix:/run/agentx/master"));
 }
+
+#[test]
+fn a_takeover_priority_must_win() {
+    assert_eq!(parse("agentx: { takeover: 126 }").agentx.takeover, Some(126));
+    for text in ["agentx: { takeover: 127 }", "agentx: { priority: 5, takeover: 6 }"] {
+        assert!(refused(text).contains("below `priority`"), "{}", refused(text));
+    }
+}

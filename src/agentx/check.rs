@@ -1,6 +1,7 @@
-//! One try: connect, open, register, close; and what to do where it fails.
+//! One try: connect, open, register, close; and what to do where it fails. It never overtakes: whoever serves the subtree
+//! is not disturbed.
 
-use super::{Config, Stats, Status, link, notifications, session::Nothing};
+use super::{Config, Stats, Status, link, notifications, remedy, session::Nothing};
 use std::{sync::Arc, time::Duration};
 
 /// Longer than the link waits for any one step.
@@ -26,7 +27,9 @@ pub enum CheckError {
 /// Connects, opens a session, registers everything, and closes. Returns where it is registered, as text.
 ///
 /// For some milliseconds the master would ask us and find nothing, unless somebody serves the subtree already.
-pub async fn try_register(config: Config) -> Result<String, CheckError> {
+pub async fn try_register(mut config: Config) -> Result<String, CheckError> {
+    let overtaken = remedy::overtaken(&config.regions);
+    config.regions.iter_mut().for_each(|region| region.takeover = None);
     let stats = Arc::new(Stats::default());
     let mut status = stats.watch();
     let (_, queue) = notifications(config.notifications, Arc::clone(&stats));
@@ -42,7 +45,7 @@ pub async fn try_register(config: Config) -> Result<String, CheckError> {
     match outcome.await {
         Ok(Status::Registered(address)) => Ok(address),
         Ok(Status::Disconnected(why)) => Err(CheckError::Connect(why)),
-        Ok(Status::Refused { duplicate: true, why }) => Err(CheckError::Duplicate(why)),
+        Ok(Status::Refused { duplicate: true, why }) => Err(CheckError::Duplicate(overtaken.unwrap_or(why))),
         Ok(Status::Refused { why, .. }) => Err(CheckError::Refused(why)),
         _ => Err(CheckError::Timeout(PATIENCE)),
     }

@@ -42,7 +42,8 @@ pub struct Region {
     pub subtree: Oid,
     /// 1 to 255; of two registrations of one subtree the smaller number wins.
     pub priority: u8,
-    /// Tried at once when `priority` is taken: a hung predecessor then loses its place instead of being waited out.
+    /// A smaller one, tried at once when `priority` is taken: a hung predecessor then loses its place instead of being
+    /// waited out.
     pub takeover: Option<u8>,
     /// The subtree is one complete instance (INSTANCE_REGISTRATION).
     pub instance: bool,

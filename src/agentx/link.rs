@@ -4,7 +4,8 @@
 //! subagent that does not read stops the whole daemon. It therefore never waits for a write: what the master does not
 //! take stays in a bounded buffer, and a master that takes nothing for two seconds is left; an end of file hurts it less.
 //!
-//! Any end of a connection leads to the next one, 50 ms to 1 s later, for ever. A change is logged once.
+//! Any end of a connection leads to the next one, 50 ms to 1 s later, for ever. A change is logged once, and what alternates
+//! with something else at most once a minute.
 
 mod socket;
 #[cfg(test)]
@@ -38,6 +39,8 @@ const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 const STALL: Duration = Duration::from_secs(2);
 /// What may wait to be answered while the master does not read, octets.
 const MAX_INPUT: usize = 4 << 20;
+/// A problem that comes and goes is logged again after this.
+const QUIET: Duration = Duration::from_secs(60);
 /// How long an orderly Close waits for its Response.
 const GOODBYE: Duration = Duration::from_millis(200);
 
@@ -69,14 +72,14 @@ pub async fn run<V: Objects>(
     shutdown: impl Future<Output = ()>,
 ) {
     let mut shutdown = pin!(shutdown);
-    let mut link = Link { config: Arc::new(config), source, queue, stats, told: None };
+    let mut link = Link { config: Arc::new(config), source, queue, stats, first: 0, told: Told::default() };
     let mut backoff = Backoff::default();
     loop {
         let began = Instant::now();
         let stop = tokio::select! {
             biased;
             connected = link.connect() => match connected {
-                Some((address, stream)) => link.serve(address, stream, shutdown.as_mut()).await,
+                Some((number, socket)) => link.serve(number, socket, shutdown.as_mut()).await,
                 None => false,
             },
             () = &mut shutdown => true,
@@ -110,6 +113,33 @@ impl Backoff {
     }
 }
 
+/// What has been logged, so that nothing is said twice and no restart loop fills the log.
+#[derive(Debug, Default)]
+struct Told {
+    last: String,
+    lately: Vec<(String, Instant)>,
+}
+
+impl Told {
+    /// Whether to log this problem.
+    fn problem(&mut self, text: &str, now: Instant) -> bool {
+        self.lately.retain(|(_, at)| *at + QUIET > now);
+        if self.last == text || self.lately.iter().any(|(told, _)| told == text) {
+            return false;
+        }
+        text.clone_into(&mut self.last);
+        self.lately.push((text.to_owned(), now));
+        true
+    }
+
+    /// Whether to log that all is well: unless this was the last that was logged.
+    fn well(&mut self, text: &str) -> bool {
+        let news = self.last != text;
+        text.clone_into(&mut self.last);
+        news
+    }
+}
+
 /// Connects, without blocking and without a name of our own (bind): snmpd would try to unlink it.
 async fn open(address: &Address) -> io::Result<OwnedFd> {
     let connecting = async {
@@ -130,45 +160,48 @@ struct Link<F> {
     source: F,
     queue: Notifications,
     stats: Arc<Stats>,
-    /// The last problem logged.
-    told: Option<String>,
+    /// The address tried first: the one behind an address where something listens that opens no session for us.
+    first: usize,
+    told: Told,
 }
 
 impl<V: Objects, F: Fn() -> Arc<V>> Link<F> {
-    /// Logs a problem unless it is the one logged last.
-    fn tell(&mut self, problem: String) {
-        if self.told.as_ref() != Some(&problem) {
+    fn tell(&mut self, problem: &str) {
+        if self.told.problem(problem, Instant::now()) {
             tracing::warn!("{problem}");
-            self.told = Some(problem);
         }
     }
 
-    async fn connect(&mut self) -> Option<(Address, OwnedFd)> {
+    /// A connection to the first address that takes one, and its number.
+    async fn connect(&mut self) -> Option<(usize, OwnedFd)> {
         let config = Arc::clone(&self.config);
-        let mut problems = Vec::new();
-        for address in &config.addresses {
-            match open(address).await {
-                Ok(stream) => return Some((address.clone(), stream)),
-                Err(error) => problems.push(remedy::connect(address, &error)),
+        let count = config.addresses.len();
+        let mut problems = vec![String::new(); count];
+        for number in (0..count).map(|n| (self.first + n) % count) {
+            match open(&config.addresses[number]).await {
+                Ok(socket) => return Some((number, socket)),
+                Err(error) => problems[number] = remedy::connect(&config.addresses[number], &error),
             }
         }
         let why = problems.join("; ");
-        self.stats.set(Status::Disconnected(why.clone()));
-        self.tell(why);
+        self.tell(&why);
+        self.stats.set(Status::Disconnected(why));
         None
     }
 
     /// Serves one connection to its end. True: `shutdown` is complete.
-    async fn serve(&mut self, address: Address, socket: OwnedFd, shutdown: Pin<&mut impl Future<Output = ()>>) -> bool {
+    async fn serve(&mut self, number: usize, socket: OwnedFd, shutdown: Pin<&mut impl Future<Output = ()>>) -> bool {
         let mut session = Session::new(Arc::clone(&self.config), Arc::clone(&self.stats), Instant::now());
-        let address = address.to_string();
+        let address = self.config.addresses[number].clone();
+        // Until a session opens.
+        self.first = number + 1;
         let mut goodbye = None;
         let end = self.converse(&mut session, &address, socket, shutdown, &mut goodbye).await;
         self.queue.put_back(session.into_unconfirmed());
         let (Err(error), None) = (end, goodbye) else { return true };
         let why = format!("{address}: {error}");
-        self.stats.set(Status::Disconnected(why.clone()));
-        self.tell(why);
+        self.tell(&why);
+        self.stats.set(Status::Disconnected(why));
         false
     }
 
@@ -176,7 +209,7 @@ impl<V: Objects, F: Fn() -> Arc<V>> Link<F> {
     async fn converse(
         &mut self,
         session: &mut Session<V>,
-        address: &str,
+        address: &Address,
         socket: OwnedFd,
         mut shutdown: Pin<&mut impl Future<Output = ()>>,
         goodbye: &mut Option<Instant>,
@@ -253,32 +286,38 @@ impl<V: Objects, F: Fn() -> Arc<V>> Link<F> {
         }
     }
 
-    fn happened(&mut self, event: &Event, session: &Session<V>, address: &str) {
+    fn happened(&mut self, event: &Event, session: &Session<V>, address: &Address) {
         match event {
             Event::Opened => {
+                self.first = 0;
                 count(&self.stats.connects);
-                self.stats.set(Status::Open(address.to_owned()));
+                self.stats.set(Status::Open(address.to_string()));
             }
             Event::Registered(number, priority) => {
                 let subtree = &self.config.regions[*number].subtree;
                 tracing::debug!(%subtree, priority, "registered");
                 if session.is_registered() {
-                    tracing::info!(address, %subtree, "serving through snmpd");
-                    self.told = None;
-                    self.stats.set(Status::Registered(address.to_owned()));
+                    if self.told.well(&format!("serving at {address}, priority {priority}")) {
+                        tracing::info!(%address, %subtree, priority, "serving through snmpd");
+                    }
+                    self.stats.set(Status::Registered(address.to_string()));
                 }
             }
             Event::Refused(number, error) => {
-                let why = remedy::refused(&self.config.regions[*number], *error);
+                let why = remedy::refused(address, &self.config.regions[*number], *error);
                 let duplicate = *error == ErrorCode::DUPLICATE_REGISTRATION;
-                self.stats.set(Status::Refused { duplicate, why: why.clone() });
-                self.tell(why);
+                self.tell(&why);
+                self.stats.set(Status::Refused { duplicate, why });
             }
-            Event::CapsRefused(error) => tracing::warn!(%error, "no row in sysORTable; all else works"),
+            Event::CapsRefused(error) => {
+                self.tell(&format!("{address}: no row in sysORTable ({error}); all else works"));
+            }
             Event::NotificationConfirmed => {}
-            Event::NotificationLost(Some(error)) => tracing::warn!(%error, "the master refused a notification"),
-            Event::NotificationLost(None) => tracing::warn!("the master did not answer a notification"),
-            Event::Unreadable(error) => tracing::warn!(%error, "a PDU from the master cannot be read"),
+            Event::NotificationLost(Some(error)) => {
+                self.tell(&format!("{address}: a notification was refused: {error}"));
+            }
+            Event::NotificationLost(None) => self.tell(&format!("{address}: a notification was not answered")),
+            Event::Unreadable(error) => self.tell(&format!("{address}: a PDU from the master cannot be read: {error}")),
         }
     }
 }

@@ -158,7 +158,7 @@ struct Bucket {
 
 impl Bucket {
     fn ready_at(&self, now: Instant) -> Instant {
-        let credit = self.interval * (self.burst - 1);
+        let credit = self.interval.saturating_mul(self.burst - 1);
         self.spent.map_or(now, |spent| spent.checked_sub(credit).unwrap_or(now).max(now))
     }
 

@@ -9,6 +9,10 @@
 //!            refused regions are tried again after 1, 2, 4 … 30 s, the rest goes on meanwhile
 //! ```
 //!
+//! A region that overtook another subagent's is served at its takeover priority and goes on asking for the configured one.
+//! It then holds both places: a third subagent would otherwise find the configured one free, be registered there and never
+//! be asked. Nothing is ever unregistered (one that fails costs snmpd its lookup cache); the end of the session does it.
+//!
 //! Not here: deciding when to connect (`link`), what is answered (`Objects`), words for people (`remedy`).
 
 mod answer;
@@ -78,7 +82,7 @@ pub enum SessionError {
 pub enum Event {
     /// The master opened the session.
     Opened,
-    /// Region number `.0` of the config is registered, at priority `.1`.
+    /// Region number `.0` of the config is served, at priority `.1`. Told once.
     Registered(usize, u8),
     /// Region number `.0` was refused. Told once for each error, not for each try.
     Refused(usize, ErrorCode),
@@ -130,10 +134,19 @@ enum What {
 #[derive(Debug, Default)]
 struct Registration {
     state: RegState,
+    /// Registered at one priority at least: the master asks us.
+    served: bool,
     tries: u32,
     /// The next try goes out with the takeover priority.
     takeover: bool,
     told: Option<ErrorCode>,
+}
+
+impl Registration {
+    /// No answer yet that decides whether it is served.
+    fn is_undecided(&self) -> bool {
+        !self.served && matches!(self.state, RegState::Todo | RegState::Pending)
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -141,8 +154,10 @@ enum RegState {
     #[default]
     Todo,
     Pending,
-    Registered,
-    Refused(Instant),
+    /// Refused, or served at the takeover priority only; the next try.
+    Again(Instant),
+    /// Registered at the configured priority.
+    Done,
 }
 
 /// See the module.
@@ -226,17 +241,16 @@ impl<V: Objects> Session<V> {
         self.phase == Phase::Closed
     }
 
-    /// Whether every region is registered.
+    /// Whether every region is served.
     pub fn is_registered(&self) -> bool {
-        self.is_open() && self.regions.iter().all(|r| r.state == RegState::Registered)
+        self.is_open() && self.regions.iter().all(|r| r.served)
     }
 
     /// Whether every region has got an answer and AddAgentCaps is done.
     pub fn is_settled(&self) -> bool {
-        let waiting = |r: &Registration| matches!(r.state, RegState::Todo | RegState::Pending);
         self.is_open()
             && !self.caps_due
-            && !self.regions.iter().any(waiting)
+            && !self.regions.iter().any(Registration::is_undecided)
             && !self.own.iter().any(|own| matches!(own.what, What::Caps))
     }
 
@@ -303,7 +317,7 @@ impl<V: Objects> Session<V> {
     pub fn poll_timeout(&self) -> Instant {
         let own = self.own.iter().map(|own| own.deadline);
         let retries =
-            self.regions.iter().filter_map(|r| if let RegState::Refused(at) = r.state { Some(at) } else { None });
+            self.regions.iter().filter_map(|r| if let RegState::Again(at) = r.state { Some(at) } else { None });
         own.chain(retries).chain(self.forget_at).fold(self.watch, Instant::min)
     }
 
@@ -364,14 +378,12 @@ impl<V: Objects> Session<V> {
             return;
         }
         let config = Arc::clone(&self.config);
-        let mut waiting = false;
         for (number, region) in config.regions.iter().enumerate() {
             let due = match self.regions[number].state {
                 RegState::Todo => true,
-                RegState::Refused(at) => at <= now,
-                RegState::Pending | RegState::Registered => false,
+                RegState::Again(at) => at <= now,
+                RegState::Pending | RegState::Done => false,
             };
-            waiting |= due || self.regions[number].state == RegState::Pending;
             if due && self.own.len() < MAX_OUTSTANDING {
                 let first = region.priority;
                 let priority = if self.regions[number].takeover { region.takeover.unwrap_or(first) } else { first };
@@ -382,7 +394,8 @@ impl<V: Objects> Session<V> {
                 self.request(What::Register(number, priority), body, now);
             }
         }
-        if self.caps_due && !waiting && self.own.len() < MAX_OUTSTANDING {
+        let undecided = self.regions.iter().any(Registration::is_undecided);
+        if self.caps_due && !undecided && self.own.len() < MAX_OUTSTANDING {
             self.caps_due = false;
             if let Some(caps) = &config.capabilities {
                 let body = Body::AddAgentCaps { id: Box::new(caps.id.clone()), descr: caps.description.as_bytes() };
@@ -515,8 +528,16 @@ impl<V: Objects> Session<V> {
             }
             What::Open => return Err(SessionError::OpenRefused(error)),
             What::Register(number, priority) if fine => {
-                self.regions[number] = Registration { state: RegState::Registered, ..Registration::default() };
-                self.events.push_back(Event::Registered(number, priority));
+                if !std::mem::replace(&mut self.regions[number].served, true) {
+                    self.events.push_back(Event::Registered(number, priority));
+                }
+                self.regions[number].tries = 0;
+                self.regions[number].takeover = false;
+                if priority == self.config.regions[number].priority {
+                    self.regions[number].state = RegState::Done;
+                } else {
+                    self.again(number, now);
+                }
             }
             What::Register(number, _) => self.refused(number, error, now),
             What::Caps if fine => {}
@@ -539,20 +560,26 @@ impl<V: Objects> Session<V> {
     fn refused(&mut self, number: usize, error: ErrorCode, now: Instant) {
         let region = &mut self.regions[number];
         let taken = error == ErrorCode::DUPLICATE_REGISTRATION;
-        if taken && !region.takeover && self.config.regions[number].takeover.is_some() {
+        if taken && !region.served && !region.takeover && self.config.regions[number].takeover.is_some() {
             region.takeover = true;
             region.state = RegState::Todo;
             return;
         }
         region.takeover = false;
+        if !region.served && region.told != Some(error) {
+            region.told = Some(error);
+            self.events.push_back(Event::Refused(number, error));
+        }
+        self.again(number, now);
+    }
+
+    /// Plans the next Register of a region.
+    fn again(&mut self, number: usize, now: Instant) {
+        let region = &mut self.regions[number];
         let delay = Duration::from_secs(u64::from((1 << region.tries.min(5)).min(MAX_RETRY)));
         region.tries += 1;
         // Up to a fifth less, so that two subagents that wait for one place do not ask in step.
         let less = self.jitter.hash_one(self.packet) % 1000;
-        region.state = RegState::Refused(now + delay - delay.mul_f64(less as f64 / 5000.0));
-        if region.told != Some(error) {
-            region.told = Some(error);
-            self.events.push_back(Event::Refused(number, error));
-        }
+        region.state = RegState::Again(now + delay - delay.mul_f64(less as f64 / 5000.0));
     }
 }

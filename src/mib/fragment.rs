@@ -86,6 +86,12 @@ impl Fragment {
             twice
         });
         let arity = sorted.first().map_or(0, |(index, _)| index.len());
+        sorted.retain(|(index, _)| {
+            if index.len() != arity {
+                tracing::error!(table = table.name, ?index, "an index of another length, the row is left out");
+            }
+            index.len() == arity
+        });
         let indices = sorted.iter().flat_map(|(index, _)| index.iter().copied()).collect();
         let columns = table
             .columns

@@ -119,7 +119,9 @@ impl Publisher {
 mod tests {
     use super::super::{Get, Index, Table, column, scalars, text};
     use super::*;
+    use proptest::{collection::vec, prelude::*};
     use std::{
+        collections::BTreeMap,
         sync::atomic::{AtomicU64, Ordering},
         time::Duration,
     };
@@ -216,6 +218,63 @@ mod tests {
         publisher.publish([ROWS.fragment(&[row(1, Some(1)), row(1, Some(2))])]);
         let view = publisher.view();
         assert_eq!(view.get(&[9, 9, 1, 2, 1, 3, 1], Instant::now()), Ok(Value::Gauge32(1)));
+    }
+
+    #[test]
+    fn a_row_with_an_index_of_another_length_is_left_out() {
+        let index: fn(&Row) -> Index = |r| Index::from_elem(r.index, if r.index == 5 { 2 } else { 1 });
+        let odd = Table { name: "odd", entry: ROWS.entry, index, columns: ROWS.columns };
+        let publisher = publisher();
+        publisher.publish([odd.fragment(&[row(1, None), row(5, None), row(7, None)])]);
+        assert_eq!(names(&publisher.view())[..3], [".9.9.1.2.1.2.1", ".9.9.1.2.1.2.7", ".9.9.1.2.1.4.1"]);
+    }
+
+    fn two_columns(r: &(u32, u32, bool)) -> Index {
+        Index::from_slice(&[r.0, r.1])
+    }
+
+    static PAIRS: Table<(u32, u32, bool)> = Table {
+        name: "pairs",
+        entry: &[1, 2, 3],
+        index: two_columns,
+        columns: &[
+            column(1, "all", Get::Gauge32(|r| Some(u64::from(r.0)))),
+            column(3, "holes", Get::Gauge32(|r| r.2.then_some(3))),
+            column(4, "never", Get::Gauge32(|_| None)),
+        ],
+    };
+
+    proptest! {
+        /// Against a sorted list of all names, for any start, include bit and end.
+        #[test]
+        fn get_and_next_find_what_a_sorted_list_finds(
+            pairs in vec((0u32..4, 0u32..4, any::<bool>()), 0..12),
+            rows in vec((0u32..5, any::<bool>()), 0..4),
+            asked in vec((vec(0u32..5, 0..8), any::<bool>(), vec(0u32..5, 0..8), any::<bool>()), 40),
+        ) {
+            let publisher = Publisher::new(Oid::from([1, 2]), &[&ROWS, &NAME, &PAIRS]);
+            let rows: Vec<_> = rows.iter().map(|(index, sometimes)| row(*index, sometimes.then_some(1))).collect();
+            publisher.publish([PAIRS.fragment(&pairs), ROWS.fragment(&rows)]);
+            let (view, now) = (publisher.view(), Instant::now());
+            let all: BTreeMap<Oid, Value> = view.walk(now).collect();
+            let mut first = pairs.clone();
+            first.sort_by_key(|p| (p.0, p.1));
+            first.dedup_by_key(|p| (p.0, p.1));
+            let holes = first.iter().filter(|p| p.2).count();
+            let ones: BTreeMap<u32, bool> = rows.iter().rev().map(|r| (r.index, r.sometimes.is_some())).collect();
+            let sometimes = ones.values().filter(|some| **some).count();
+            prop_assert_eq!(all.len(), first.len() + holes + 3 * ones.len() + sometimes, "the walk finds all");
+            for (start, include, end, inside) in asked {
+                let below = |subids: &[u32]| if inside { Oid::from([1, 2, 1, 2]).child(subids) } else { Oid::from(subids) };
+                let (start, end) = (below(&start), if end.is_empty() { Oid::new() } else { below(&end) });
+                prop_assert_eq!(view.get(&start, now).ok(), all.get(&start).cloned());
+                let expected = all.iter().find(|(name, _)| **name > start || (include && **name == start));
+                let expected = expected.filter(|(name, _)| end.is_empty() || **name < end);
+                let mut name = Oid::new();
+                let found = view.next(&start, include, &end, now, &mut name);
+                prop_assert_eq!(found.map(|value| (&name, value)), expected.map(|(name, value)| (name, value.clone())));
+            }
+        }
     }
 
     #[test]

@@ -13,23 +13,28 @@ pub struct TestTrapd {
 impl TestTrapd {
     /// Prints numbers.
     pub fn start() -> Self {
-        Self::spawn(&["-On"], &[("MIBS", String::new())])
+        Self::with("", "%v")
+    }
+
+    /// Prints numbers in this format, with more lines of configuration (users of SNMPv3).
+    pub fn with(conf: &str, format: &str) -> Self {
+        Self::spawn(&["-On"], &[("MIBS", String::new())], conf, format)
     }
 
     /// Prints names of POSTFIX-MIB.
     pub fn start_named() -> Self {
-        Self::spawn(&[], &[("MIBS", "POSTFIX-MIB".to_owned()), ("MIBDIRS", mib_path())])
+        Self::spawn(&[], &[("MIBS", "POSTFIX-MIB".to_owned()), ("MIBDIRS", mib_path())], "", "%v")
     }
 
-    fn spawn(options: &[&str], environment: &[(&str, String)]) -> Self {
+    fn spawn(options: &[&str], environment: &[(&str, String)], conf: &str, format: &str) -> Self {
         let (port, sandbox) = (Port::reserve(), Sandbox::new("trapd"));
         sandbox.mkdir("state", 0o700, None);
-        let conf = sandbox.write("snmptrapd.conf", "disableAuthorization yes\n");
+        let conf = sandbox.write("snmptrapd.conf", &format!("disableAuthorization yes\n{conf}\n"));
         let log = sandbox.path("traps");
         let mut command = sandbox.command("snmptrapd");
         command.args(["-f", "-n", "-C", "-t"]).args(options).arg("-c").arg(conf).arg("-Lf").arg(&log);
         // One line a trap; -t above keeps it from logging to syslog as well.
-        command.args(["-F", "TRAP %v\n"]).arg(format!("udp:127.0.0.1:{port}"));
+        command.arg("-F").arg(format!("TRAP {format}\n")).arg(format!("udp:127.0.0.1:{port}"));
         command.env("SNMP_PERSISTENT_DIR", sandbox.path("state")).env("SNMPCONFPATH", sandbox.dir());
         command.envs(environment.iter().map(|(name, value)| (*name, value)));
         let daemon = Daemon::spawn("snmptrapd", &mut command, log);
@@ -54,7 +59,7 @@ impl TestTrapd {
         self.daemon.output()
     }
 
-    /// One string a trap: its variable bindings, separated by tabs.
+    /// One string a trap: its variable bindings, separated by tabs, unless another format was asked for.
     pub fn traps(&self) -> Vec<String> {
         self.text().lines().filter_map(|line| line.strip_prefix("TRAP ")).map(str::to_owned).collect()
     }

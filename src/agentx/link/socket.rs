@@ -6,10 +6,7 @@
 //! which a stream socket answers exactly as a pipe does.
 
 use bytes::{Buf, BytesMut};
-use rustix::{
-    io::Errno,
-    net::{SendFlags, send},
-};
+use rustix::net::{SendFlags, send};
 use std::{io, os::fd::OwnedFd};
 use tokio::{
     io::AsyncReadExt,
@@ -38,7 +35,12 @@ impl Reader {
     pub(super) async fn read(&mut self, input: &mut BytesMut) -> io::Result<usize> {
         // A read that fills less than it might tells tokio that the kernel has no more: one call for a request.
         input.reserve(READ);
-        self.0.read_buf(input).await
+        loop {
+            match self.0.read_buf(input).await {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                done => return done,
+            }
+        }
     }
 }
 
@@ -56,7 +58,7 @@ impl Writer {
                 Ok(count) if count == output.len() => output.clear(),
                 Ok(count) => output.advance(count),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) if error.raw_os_error() == Some(Errno::INTR.raw_os_error()) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }

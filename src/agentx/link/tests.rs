@@ -38,6 +38,11 @@ struct Fixture {
 
 impl Fixture {
     fn new() -> Self {
+        Self::behind(&[])
+    }
+
+    /// These addresses are tried before its own.
+    fn behind(extra: &[Address]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("master");
         let listener = UnixListener::bind(&path).unwrap();
@@ -46,7 +51,8 @@ impl Fixture {
         let publisher = Publisher::new(root(), &[&TABLE]);
         publisher.publish([TABLE.fragment(&(1..=50).collect::<Vec<u32>>())]);
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-        let (config, counters) = (Config::new(vec![Address::Unix(path)], root(), "test"), Arc::clone(&stats));
+        let addresses = extra.iter().cloned().chain([Address::Unix(path)]).collect();
+        let (config, counters) = (Config::new(addresses, root(), "test"), Arc::clone(&stats));
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             let shutdown = async {
@@ -239,4 +245,38 @@ fn the_pause_between_two_tries_grows_from_50_ms_to_1_s() {
         let pause = backoff.next();
         assert!((longest * 3 / 4..=longest).contains(&(pause.as_millis() as u64)), "{pause:?} of {longest} ms");
     }
+}
+
+#[test]
+fn an_address_where_no_master_speaks_does_not_keep_us_from_the_next_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("other");
+    let other = UnixListener::bind(&path).unwrap();
+    let closing = std::thread::spawn(move || {
+        let (mut first, _) = other.accept().unwrap();
+        first.write_all(b"220 no master\r\n").unwrap();
+        other
+    });
+    let fixture = Fixture::behind(&[Address::Unix(path)]);
+    let mut master = fixture.accept();
+    let other = closing.join().unwrap();
+    master.bulk(1).unwrap();
+    assert!(master.read().unwrap().1.starts_with("Response"));
+    drop(master);
+    other.accept().expect("after a session that was open the first address has its turn again");
+}
+
+#[test]
+fn a_problem_is_logged_once_and_one_that_comes_and_goes_once_a_minute() {
+    let (mut told, start) = (Told::default(), Instant::now());
+    let at = |seconds| start + Duration::from_secs(seconds);
+    assert!(told.problem("closed", at(0)) && told.problem("refused", at(1)));
+    assert!(!told.problem("refused", at(1000)), "for as long as it lasts");
+    assert!(told.well("serving"));
+    assert!(told.problem("closed", at(1001)) && told.well("serving"));
+    for second in 1002..1060 {
+        assert!(!told.problem("closed", at(second)) && !told.well("serving"), "snmpd in a restart loop");
+    }
+    assert!(told.problem("closed", at(1061)) && told.problem("refused", at(1062)) && told.well("serving"));
+    assert!(!told.well("serving"));
 }

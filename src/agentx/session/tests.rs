@@ -10,7 +10,7 @@ use crate::{
     agentx::{
         Missing, Region,
         config::Capabilities,
-        pdu::{Data, Ranges, SearchRange, VarBind},
+        pdu::{Data, MAX_ITEMS, Ranges, SearchRange, VarBind},
     },
     smi::{Oid, Value},
 };
@@ -109,6 +109,8 @@ impl Master {
         let mut pdus = Vec::new();
         while !rest.is_empty() {
             let frame = Frame::split(rest).unwrap().expect("whole PDUs only");
+            assert!(frame.kind != 18 || rest[2] & !16 == 0, "a Response has no flag but its byte order");
+            assert_eq!((rest[0], rest[3]), (1, 0));
             pdus.push(frame.decode().unwrap());
             rest = &rest[frame.size()..];
         }

@@ -123,6 +123,48 @@ fn p10_a_takeover_priority_is_tried_at_once() {
 }
 
 #[test]
+fn p10_who_overtook_goes_on_asking_for_the_configured_place_until_it_holds_both() {
+    let mut config = config();
+    config.regions[0].takeover = Some(126);
+    config.capabilities = Some(Capabilities { id: oid("1.3.7"), description: String::new() });
+    let (mut master, register) = opened(config);
+    master.respond(&register, ErrorCode::DUPLICATE_REGISTRATION).unwrap();
+    let second = master.one();
+    master.respond(&second, ErrorCode::NO_ERROR).unwrap();
+    let caps = master.one();
+    assert!(matches!(caps.body, Body::AddAgentCaps { .. }), "it serves: nothing waits for the other place");
+    master.respond(&caps, ErrorCode::NO_ERROR).unwrap();
+    master.events();
+    for seconds in [1, 2, 4] {
+        master.pass(Duration::from_secs(seconds)).unwrap();
+        let again = master.sent().pop().unwrap();
+        assert_eq!(registered(&again), (".1.3.9".into(), 127));
+        assert!(master.session.is_registered() && master.session.is_settled(), "it is asked all the time");
+        master.respond(&again, ErrorCode::DUPLICATE_REGISTRATION).unwrap();
+        assert_eq!(master.sent(), [], "the takeover priority is held already");
+    }
+    master.pass(Duration::from_secs(8)).unwrap();
+    let last = master.sent().pop().unwrap();
+    master.respond(&last, ErrorCode::NO_ERROR).unwrap();
+    assert_eq!(master.events(), [], "nothing of this concerns anybody");
+    master.pass(Duration::from_secs(14)).unwrap();
+    assert_eq!(master.sent(), [], "P11: no Unregister");
+}
+
+#[test]
+fn a_packet_id_may_wrap() {
+    let mut master = Master::ready();
+    master.session.packet = u32::MAX - 1;
+    for number in 1..=3 {
+        master.session.notify(notification(number), master.now);
+        let sent = master.one();
+        assert_eq!(sent.header.packet, [u32::MAX, 0, 1][number as usize - 1]);
+        master.respond(&sent, ErrorCode::NO_ERROR).unwrap();
+    }
+    assert_eq!(master.events(), vec![Event::NotificationConfirmed; 3]);
+}
+
+#[test]
 fn other_refusals_of_a_registration_are_waited_out_too() {
     for error in [ErrorCode::REQUEST_DENIED, ErrorCode::PARSE_ERROR, ErrorCode::PROCESSING_ERROR, ErrorCode(999)] {
         let (mut master, register) = opened(config());

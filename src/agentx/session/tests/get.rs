@@ -201,3 +201,14 @@ fn old_states_are_let_go_when_nobody_asks_any_more() {
     master.pass(Duration::from_secs(21)).unwrap();
     assert!(old.upgrade().is_none());
 }
+
+#[test]
+fn p5_a_get_bulk_of_everything_65535_times_is_bounded_by_its_response() {
+    let mut master = Master::ready();
+    let ranges = vec![range("", false, ""); MAX_ITEMS];
+    let ranges = Ranges::from(ranges.as_slice());
+    let bulk = |non_repeaters| Body::GetBulk { non_repeaters, max_repetitions: u16::MAX, ranges };
+    assert_eq!(master.ask(bulk(0)).failed(), (ErrorCode::TOO_BIG, 1));
+    assert_eq!(master.ask(bulk(9_999)).failed(), (ErrorCode::TOO_BIG, 1));
+    assert_eq!(master.get_bulk(0, u16::MAX, &["1.3.9"]).len(), 10, "nine objects, and it stops at the end");
+}

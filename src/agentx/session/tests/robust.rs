@@ -123,6 +123,35 @@ proptest! {
     }
 
     #[test]
+    fn p1_each_range_has_exactly_one_varbind_in_its_place(
+        ranges in vec((vec(0u32..5, 0..4), any::<bool>(), vec(0u32..5, 0..4)), 0..30), bulk in any::<bool>(),
+    ) {
+        let below = |subids: &[u32]| Oid::from([1, 3, 9]).child(subids);
+        let ranges: Vec<_> = ranges.iter().map(|(start, include, end)| {
+            SearchRange { start: below(start), include: *include, end: if end.is_empty() { Oid::new() } else { below(end) } }
+        }).collect();
+        let list = || Ranges::from(ranges.as_slice());
+        let mut master = Master::ready();
+        let found = master.ask(Body::Get(list())).fine(ranges.len());
+        for (range, varbind) in ranges.iter().zip(found) {
+            prop_assert_eq!(&varbind.name, &range.start);
+        }
+        let body = if bulk {
+            Body::GetBulk { non_repeaters: 0, max_repetitions: 1, ranges: list() }
+        } else {
+            Body::GetNext(list())
+        };
+        for (range, varbind) in ranges.iter().zip(master.ask(body).fine(ranges.len())) {
+            if varbind.data == Data::EndOfMibView {
+                prop_assert_eq!(&varbind.name, &range.start);
+            } else {
+                prop_assert!(varbind.name > range.start || (range.include && varbind.name == range.start));
+                prop_assert!(range.end.is_empty() || varbind.name < range.end);
+            }
+        }
+    }
+
+    #[test]
     fn noise_never_panics(octets in vec(any::<u8>(), 0..256)) {
         let mut master = Master::ready();
         let _either = master.octets(&octets);
