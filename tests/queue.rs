@@ -7,7 +7,9 @@
 
 mod common;
 
-use common::{AGENT_UID, Fate, QueuedMessage, TestAgent, TestPostfix, capture, tool, wait_for};
+use common::{
+    AGENT_UID, Fate, QueuedMessage, TestAgent, TestPostfix, TestSnmpd, Value as TestValue, capture, oid, tool, wait_for,
+};
 use postfix_agentx::{
     agentx::Objects,
     collect::{
@@ -26,7 +28,7 @@ use std::{
     collections::BTreeMap,
     fs,
     net::TcpListener,
-    os::unix::fs::{PermissionsExt, chown},
+    os::unix::fs::{FileExt, PermissionsExt, chown},
     path::Path,
     sync::Arc,
     thread,
@@ -148,11 +150,16 @@ impl Watch {
             let age = i64::from(age.unwrap());
             assert!((age - oldest).abs() <= 2, "{queue}: {age} s, postqueue says {oldest} s");
 
-            // Without forced expiry qshape counts the same recipients; what 3.7 writes into maildrop it does not know.
-            if expected[5] == 0 && queue != "maildrop" {
+            // qshape leaves out what is forced to expire; what 3.7 writes into maildrop it does not know.
+            if queue != "maildrop" {
                 let (total, buckets, _) = qshape(postfix, &[queue]);
-                let mut ages = (1..=10).map(|b| self.gauge(&[1, 4, 2, 1, 5, instance, kind(queue), b]).unwrap());
-                let ages: Vec<u32> = ages.by_ref().collect();
+                let mut ages: Vec<u32> =
+                    (1..=10).map(|b| self.gauge(&[1, 4, 2, 1, 5, instance, kind(queue), b]).unwrap()).collect();
+                for forced in there.iter().filter(|m| m.forced_expire) {
+                    let minutes = (now - forced.arrival_time) / 60;
+                    let bucket = AGE_LIMITS.iter().take_while(|limit| minutes >= **limit).count();
+                    ages[bucket] -= forced.recipients.len() as u32;
+                }
                 assert_eq!(ages.iter().sum::<u32>(), total, "{queue} by age");
                 // A message on the edge of a bucket may have crossed it since.
                 let on_edge = |m: &&&QueuedMessage| {
@@ -164,12 +171,16 @@ impl Watch {
                 }
             }
         }
-        if listed.iter().all(|m| !m.forced_expire) {
-            let (_, _, domains) = qshape(postfix, &["incoming", "active", "deferred"]);
-            let mut seen = self.domains(instance);
-            assert_eq!(seen.remove("(other)"), Some(0), "all domains fit");
-            assert_eq!(seen, domains, "by domain");
+        let (_, _, domains) = qshape(postfix, &["incoming", "active", "deferred"]);
+        let mut seen = self.domains(instance);
+        assert_eq!(seen.remove("(other)"), Some(0), "all domains fit");
+        let forced = listed.iter().filter(|m| m.forced_expire && m.queue_name != "hold" && m.queue_name != "maildrop");
+        for recipient in forced.flat_map(|m| &m.recipients) {
+            let domain = recipient.address.rsplit('@').next().unwrap().to_ascii_lowercase();
+            *seen.get_mut(&domain).unwrap() -= 1;
         }
+        seen.retain(|_, recipients| *recipients > 0);
+        assert_eq!(seen, domains, "by domain");
         let totals = [1, 3, 4, 5, 6, 7].map(|column| self.gauge(&[1, 2, 1, column, 0]));
         assert!(totals.iter().all(Option::is_some), "{totals:?}");
     }
@@ -240,6 +251,10 @@ fn mix(postfix: &TestPostfix) {
     });
     // With qmgr standing still, new mail stays in incoming.
     postfix.kill_service("qmgr", Signal::STOP);
+    let deferred = postfix.postqueue_json().into_iter().filter(|m| m.queue_name == "deferred");
+    for (message, minutes) in deferred.zip([7, 15, 100, 1_000, 1_500, 7_000]) {
+        make_older(&find(&postfix.queue_directory().join("deferred"), &message.queue_id), minutes * 60);
+    }
     postfix.inject(Fate::Delivered, 3);
     wait_for("mail in incoming", common::PATIENCE, || {
         (postfix.postqueue_json().iter().filter(|m| m.queue_name == "incoming").count() == 3).then_some(())
@@ -348,6 +363,21 @@ fn what_postsuper_and_postqueue_change() {
     assert_eq!(Watch::new(&[&postfix], QueueSource::Spool).gauge(&[1, 4, 1, 1, 9, 1, 4]), Some(1), "overdue");
 }
 
+/// Moves the arrival in a queue file's time record; its modification time is the next attempt, and stays.
+fn make_older(path: &Path, seconds: i64) {
+    let mut bytes = fs::read(path).unwrap();
+    let modified = fs::metadata(path).unwrap().modified().unwrap();
+    // The size record comes first, then the time record; both have lengths of one octet.
+    let time = 2 + usize::from(bytes[1]);
+    assert_eq!((bytes[0], bytes[time]), (b'C', b'T'));
+    let digits = time + 2..time + 12;
+    let arrival: i64 = std::str::from_utf8(&bytes[digits.clone()]).unwrap().parse().unwrap();
+    bytes[digits].copy_from_slice(format!("{:010}", arrival - seconds).as_bytes());
+    let file = fs::File::options().write(true).open(path).unwrap();
+    file.write_all_at(&bytes, 0).unwrap();
+    file.set_modified(modified).unwrap();
+}
+
 fn find(directory: &Path, name: &str) -> std::path::PathBuf {
     let mut directories = vec![directory.to_owned()];
     while let Some(directory) = directories.pop() {
@@ -441,9 +471,23 @@ fn what_is_no_message_is_counted_and_survived() {
     std::os::unix::net::UnixListener::bind(deferred.join("AA0008")).unwrap();
     write("ignored.tmp", b"x", 0o700);
     fs::write(postfix.queue_directory().join("corrupt/BB0001"), &whole[..60]).unwrap();
+    // Odd, and yet messages: octets that are no UTF-8, and a record longer than any Postfix writes.
+    let mut odd = b"T\x0a1700000000S\x03s@x".to_vec();
+    odd.extend(b"A\x80\x80\x04");
+    odd.resize(odd.len() + (4 << 14), b'h');
+    odd.extend(b"R\x06\xff@\xc3\x28.xE\0");
+    // Where it belongs, or showq would not find it.
+    let hashed = deferred.join("A");
+    fs::create_dir_all(&hashed).unwrap();
+    let owner = fs::metadata(&deferred).map(|m| std::os::unix::fs::MetadataExt::uid(&m)).unwrap();
+    chown(&hashed, Some(owner), None).unwrap();
+    write("A/AA0009", &odd, 0o700);
     let watch = Watch::new(&[&postfix], QueueSource::Spool);
-    assert_eq!(watch.queue(1, "deferred")[..2], [Some(2), Some(2)]);
+    assert_eq!(watch.queue(1, "deferred")[..2], [Some(3), Some(3)]);
     assert_eq!(watch.gauge(&[1, 4, 1, 1, 10, 1, 4]), Some(11), "ignored");
+    assert_eq!(watch.domains(1).get("\u{fffd}(.x"), Some(&1), "{:?}", watch.domains(1));
+    let showq = Watch::new(&[&postfix], QueueSource::Showq);
+    assert_eq!(showq.queue(1, "deferred")[..2], [Some(3), Some(3)], "as Postfix itself");
     assert_eq!(watch.queue(1, "corrupt")[0], Some(1));
     assert_eq!(watch.gauge(&[1, 2, 1, 8, 0]), Some(1), "postfixTotalCorrupt");
 }
@@ -471,6 +515,137 @@ fn a_vanished_spool() {
     fs::rename(queue.with_extension("gone"), &queue).unwrap();
     watch.refresh(1);
     assert_eq!(watch.gauge(&[1, 1, 3, 1, 4, 1, 2]), Some(1), "ok");
+}
+
+/// A file system that is unmounted under us, and another one in its place.
+#[test]
+fn a_spool_on_a_vanished_mount() {
+    let postfix = TestPostfix::builder().create();
+    let mount = |arguments: &[&str]| {
+        let mut command = tool("mount");
+        capture(command.args(arguments).arg(postfix.queue_directory())).code
+    };
+    if mount(&["-t", "tmpfs", "postfix-agentx-test"]) != 0 {
+        eprintln!("skipped: no right to mount a tmpfs");
+        return;
+    }
+    /// Unmounts whatever is still there when the test ends.
+    struct Mounted(std::path::PathBuf);
+    impl Drop for Mounted {
+        fn drop(&mut self) {
+            while capture(tool("umount").arg("-l").arg(&self.0)).code == 0 {}
+        }
+    }
+    let mounted = Mounted(postfix.queue_directory());
+    let fill = |messages: usize| {
+        for directory in ["incoming", "active", "deferred"] {
+            fs::create_dir(mounted.0.join(directory)).unwrap();
+        }
+        for i in 0..messages {
+            let path = mounted.0.join(format!("deferred/AB00{i}"));
+            fs::write(&path, b"T\x0a1700000000S\x03s@xR\x03r@yE\0").unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
+        }
+    };
+    fill(3);
+    let mut watch = Watch::new(&[&postfix], QueueSource::Auto);
+    assert_eq!(watch.queue(1, "deferred")[..2], [Some(3), Some(3)]);
+    assert_eq!(capture(tool("umount").arg("-l").arg(&mounted.0)).code, 0);
+    watch.refresh(1);
+    assert_eq!(watch.queue(1, "deferred")[..2], [Some(3), Some(3)], "kept for the grace");
+    assert_eq!(watch.gauge(&[1, 1, 3, 1, 4, 1, 2]), Some(2), "stale");
+    assert!(watch.error(1).contains("is the spool mounted"), "{}", watch.error(1));
+    // Another one: nothing of the first is left, even where names and inodes are the same.
+    assert_eq!(mount(&["-t", "tmpfs", "postfix-agentx-test"]), 0);
+    fill(1);
+    watch.refresh(1);
+    assert_eq!(watch.queue(1, "deferred")[..2], [Some(1), Some(1)]);
+    assert_eq!(watch.gauge(&[1, 1, 3, 1, 4, 1, 2]), Some(1), "ok");
+}
+
+/// `auto` follows the rights the running agent has, and names the directory it may not read.
+#[test]
+fn auto_follows_the_rights() {
+    let snmpd = TestSnmpd::start();
+    let postfix = TestPostfix::builder().start();
+    let mut agent = TestAgent::new(&snmpd, &[&postfix]);
+    agent.set_config(&agent.config().replace("interval: 30s", "interval: 1s"));
+    agent.start();
+    let mut client = snmpd.udp();
+    let (method, source) = (oid("postfixSourceMethod", &[1, 2]), oid("postfixSourceStatus", &[1, 2]));
+    let mut wait_for_method = |wanted: &str| {
+        wait_for(wanted, common::PATIENCE, || match client.get_one(&method).ok()? {
+            TestValue::OctetString(text) if text == wanted.as_bytes() => Some(()),
+            _ => None,
+        });
+        assert_eq!(client.get_one(&source).unwrap(), TestValue::Integer(1), "ok");
+    };
+    wait_for_method("showq");
+    let set_modes = |mode: u32| {
+        for queue in QUEUES {
+            fs::set_permissions(postfix.queue_directory().join(queue), fs::Permissions::from_mode(mode)).unwrap();
+        }
+    };
+    // The queue is empty: to read its directories is to read all of it. In life it is a capability that comes and goes.
+    set_modes(0o755);
+    wait_for_method("spool");
+    set_modes(0o700);
+    wait_for_method("showq");
+    // One directory that stays closed is no empty one.
+    set_modes(0o755);
+    let closed = postfix.queue_directory().join("deferred/7");
+    fs::create_dir_all(&closed).unwrap();
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
+    agent.set_config(&agent.config().replace("source: auto", "source: spool"));
+    agent.restart();
+    let error = oid("postfixSourceError", &[1, 2]);
+    let text = wait_for("the reason", common::PATIENCE, || match client.get_one(&error).ok()? {
+        TestValue::OctetString(text) if !text.is_empty() => Some(String::from_utf8_lossy(&text).into_owned()),
+        _ => None,
+    });
+    assert!(text.contains("deferred/7: permission denied"), "{text}");
+    assert!(client.get_one(&oid("postfixTotalDeferred", &[0])).unwrap().is_exception(), "unknown is not zero");
+}
+
+/// Instances are found by multi_instance_directories, and keep their indices through restarts and another order.
+#[test]
+fn instances_are_found_and_remembered() {
+    let names = ["postfix-a", "postfix-b", "postfix-c"];
+    let [a, b, c] = names.map(|name| TestPostfix::builder().name(name).start());
+    for (postfix, held) in [(&a, 1), (&b, 2), (&c, 3)] {
+        postfix.send(Fate::Held, held);
+    }
+    let main = TestPostfix::builder().lists(&[&a, &b]).start();
+    let snmpd = TestSnmpd::start();
+    let mut agent = TestAgent::new(&snmpd, &[&main]);
+    let indices = |agent: &mut TestAgent, expected: &[(&str, u32, u32)]| {
+        let mut client = snmpd.udp();
+        for (name, index, held) in expected {
+            wait_for(&format!("{name} with {held} messages at {index}"), common::PATIENCE, || {
+                assert!(agent.exited().is_none());
+                let text = client.get_one(&oid("postfixInstanceName", &[*index])).ok()?;
+                let count = client.get_one(&oid("postfixQueueMessages", &[*index, kind("hold")])).ok()?;
+                (text == TestValue::OctetString(name.as_bytes().to_vec()) && count == TestValue::Gauge32(*held))
+                    .then_some(())
+            });
+        }
+    };
+    agent.start();
+    indices(&mut agent, &[("postfix", 1, 0), ("postfix-a", 2, 1), ("postfix-b", 3, 2)]);
+    // Reordered, with a new one in front and one gone: while the agent runs, and after a restart.
+    let list = |instances: &[&TestPostfix]| {
+        let directories: Vec<String> = instances.iter().map(|i| i.config_directory().display().to_string()).collect();
+        main.append_main(&format!("multi_instance_directories = {}", directories.join(" ")));
+    };
+    list(&[&c, &b]);
+    indices(&mut agent, &[("postfix", 1, 0), ("postfix-b", 3, 2), ("postfix-c", 4, 3)]);
+    assert!(snmpd.udp().get_one(&oid("postfixInstanceName", &[2])).unwrap().is_exception(), "postfix-a is gone");
+    agent.restart();
+    indices(&mut agent, &[("postfix", 1, 0), ("postfix-b", 3, 2), ("postfix-c", 4, 3)]);
+    agent.stop();
+    list(&[&b, &c, &a]);
+    agent.start();
+    indices(&mut agent, &[("postfix", 1, 0), ("postfix-a", 2, 1), ("postfix-b", 3, 2), ("postfix-c", 4, 3)]);
 }
 
 /// Group postdrop gives showq; without it the message names the ways, and none of them is chmod.

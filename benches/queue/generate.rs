@@ -12,9 +12,11 @@ use std::{
 
 const DOMAINS: usize = 20_000;
 
-/// A deferred queue and what is in it.
+/// A deferred queue, the logs of why, and what is in it.
 pub struct Generated {
     deferred: PathBuf,
+    /// Where the defer logs are.
+    defer: PathBuf,
     depth: usize,
     owner: u32,
     next: usize,
@@ -33,8 +35,15 @@ impl Generated {
             chown(&path, Some(owner), None).unwrap();
             fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
         }
-        let mut generated =
-            Self { deferred: queue.join("deferred"), depth, owner, next: 0, now, messages: BTreeMap::new() };
+        let mut generated = Self {
+            deferred: queue.join("deferred"),
+            defer: queue.join("defer"),
+            depth,
+            owner,
+            next: 0,
+            now,
+            messages: BTreeMap::new(),
+        };
         (0..count).for_each(|_| generated.add(None));
         generated
     }
@@ -69,6 +78,7 @@ impl Generated {
             };
             let path = self.deferred.join(directory).join(gone.name());
             unlinkat(CWD, path, AtFlags::empty()).unwrap();
+            unlinkat(CWD, self.defer.join(directory).join(gone.name()), AtFlags::empty()).unwrap();
             self.add(Some(directory.clone()));
         }
     }
@@ -97,16 +107,26 @@ impl Generated {
         utimensat(CWD, &path, &Timestamps { last_access: retry, last_modification: retry }, AtFlags::empty()).unwrap();
         let message = Message(file.metadata().unwrap().ino() << 20 | microseconds(number) as u64);
         fs::rename(&path, directory_path.join(message.name())).unwrap();
+        self.log(number, &self.defer.join(&directory).join(message.name()));
         self.messages.entry(directory).or_default().push(message);
     }
 
+    /// What bounce(8) wrote for it.
+    fn log(&self, number: usize, path: &Path) {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let mut file = File::from(openat(CWD, path, flags, Mode::from_raw_mode(0o600)).unwrap());
+        file.write_all(&defer_log(number)).unwrap();
+        rustix::fs::fchown(&file, Some(rustix::fs::Uid::from_raw(self.owner)), None).unwrap();
+    }
+
     fn make(&self, directory: &str) {
-        let mut path = self.deferred.clone();
-        for part in directory.split('/').filter(|p| !p.is_empty()) {
-            path.push(part);
-            if fs::create_dir(&path).is_ok() {
-                chown(&path, Some(self.owner), None).unwrap();
-                fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+        for mut path in [self.deferred.clone(), self.defer.clone()] {
+            for part in directory.split('/').filter(|p| !p.is_empty()) {
+                path.push(part);
+                if fs::create_dir(&path).is_ok() {
+                    chown(&path, Some(self.owner), None).unwrap();
+                    fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+                }
             }
         }
     }
@@ -139,6 +159,31 @@ fn hash(microseconds: usize, depth: usize) -> String {
 /// One message in ten has three recipients, the others one.
 fn recipients(microseconds: usize) -> usize {
     if microseconds.is_multiple_of(10) { 3 } else { 1 }
+}
+
+/// One of its recipients.
+fn address(number: usize, i: usize) -> String {
+    // A few domains have most of the mail, as it is in life.
+    let domain = if number.is_multiple_of(3) { number % 20 } else { (number + i * 7) % DOMAINS };
+    format!("user{i}.{number}@domain{domain}.example")
+}
+
+/// A block a recipient, as Postfix 3.7 writes it.
+fn defer_log(number: usize) -> Vec<u8> {
+    let reason = match number % 4 {
+        0 => {
+            "host mx.example[192.0.2.25] said: 451 4.7.1 Greylisting in action, please come back later (in reply to RCPT TO command)"
+        }
+        1 => "connect to mx.example[192.0.2.25]:25: Connection timed out",
+        _ => "connect to mx.example[192.0.2.25]:25: Connection refused",
+    };
+    let block = |i| {
+        let address = address(number, i);
+        format!(
+            "\n<{address}>: {reason}\nrecipient={address}\noffset=1234\ndsn_orig_rcpt=rfc822;{address}\nstatus=4.4.1\naction=delayed\nreason={reason}\n\n"
+        )
+    };
+    (0..recipients(microseconds(number))).map(block).collect::<String>().into_bytes()
 }
 
 fn record(file: &mut Vec<u8>, kind: u8, data: &[u8]) {
@@ -182,9 +227,7 @@ fn message(number: usize, now: i64) -> Vec<u8> {
     record(&mut rest, b'S', sender.as_bytes());
     let count = recipients(microseconds(number));
     for i in 0..count {
-        // A few domains have most of the mail, as it is in life.
-        let domain = if number.is_multiple_of(3) { number % 20 } else { (number + i * 7) % DOMAINS };
-        let address = format!("user{i}.{number}@domain{domain}.example");
+        let address = address(number, i);
         record(&mut rest, b'A', format!("dsn_orig_rcpt=rfc822;{address}").as_bytes());
         record(&mut rest, b'O', address.as_bytes());
         record(&mut rest, b'R', address.as_bytes());

@@ -6,7 +6,7 @@
 use super::defer_reason::DeferReason;
 
 /// What is read of one log; thousands of recipients fit.
-pub const LONGEST: u64 = 4 << 20;
+pub const LONGEST: usize = 4 << 20;
 
 /// Calls `waiting` with the class of every recipient in the log.
 pub fn read(log: &[u8], mut waiting: impl FnMut(DeferReason)) {

@@ -1,6 +1,6 @@
 //! Recipient domains: names as qshape(1) groups them, small numbers for them, and who waits most.
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::{borrow::Cow, sync::Arc};
 
 /// So many names are told apart at once. The rest counts as other: a flood of made-up domains must not eat the memory.
@@ -128,19 +128,41 @@ pub(super) struct Backlog {
     pub(super) other: Waiting,
 }
 
+/// How many domains to tell by name, and which ones were at the last reading.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Wanted {
+    pub(super) most: usize,
+    shown: FxHashSet<Arc<[u8]>>,
+}
+
+impl Wanted {
+    pub(super) fn new(most: usize) -> Self {
+        Self { most, shown: FxHashSet::default() }
+    }
+
+    /// Remembers what is told now.
+    pub(super) fn remember(&mut self, backlog: &Backlog) {
+        self.shown = backlog.top.iter().map(|(name, _)| name.clone()).collect();
+    }
+}
+
 impl Backlog {
-    /// Picks the `most` largest. `waiting` stands by number, 0 being what has no name.
-    pub(super) fn pick(domains: &Domains, waiting: &[Waiting], most: usize) -> Self {
+    /// Picks the largest. `waiting` stands by number, 0 being what has no name.
+    pub(super) fn pick(domains: &Domains, waiting: &[Waiting], wanted: &Wanted) -> Self {
         let mut order: Vec<Domain> =
             (1..waiting.len() as Domain).filter(|n| waiting[*n as usize].recipients > 0).collect();
-        // Names decide among equals, so that two readings of one queue show the same.
-        let rank = |n: &Domain| (std::cmp::Reverse(waiting[*n as usize].recipients), domains.name(*n));
-        let cut = most.min(order.len());
+        // Among equals those stay that are shown, since every newcomer takes an index for ever; then names decide.
+        let new = |n: Domain| domains.name(n).is_none_or(|name| !wanted.shown.contains(name));
+        let compare = |a: &Domain, b: &Domain| {
+            let by_size = waiting[*b as usize].recipients.cmp(&waiting[*a as usize].recipients);
+            by_size.then_with(|| new(*a).cmp(&new(*b))).then_with(|| domains.name(*a).cmp(&domains.name(*b)))
+        };
+        let cut = wanted.most.min(order.len());
         if cut < order.len() && cut > 0 {
-            order.select_nth_unstable_by(cut - 1, |a, b| rank(a).cmp(&rank(b)));
+            order.select_nth_unstable_by(cut - 1, compare);
         }
         let (top, rest) = order.split_at_mut(cut);
-        top.sort_unstable_by(|a, b| rank(a).cmp(&rank(b)));
+        top.sort_unstable_by(compare);
         let mut backlog = Self { top: Vec::with_capacity(cut), other: waiting.first().copied().unwrap_or_default() };
         for number in top {
             if let Some(name) = domains.name(*number) {
@@ -191,11 +213,20 @@ mod tests {
         for (number, recipients, arrival) in [(0, 1, 9), (1, 5, 8), (2, 7, 7), (2, 1, 6), (3, 5, 5), (4, 1, 4)] {
             waiting[number].add(recipients, arrival);
         }
-        let backlog = Backlog::pick(&domains, &waiting, 2);
+        let pick = |most| Backlog::pick(&domains, &waiting, &Wanted::new(most));
+        let backlog = pick(2);
         let names: Vec<_> = backlog.top.iter().map(|(name, w)| (&**name, w.messages, w.recipients, w.oldest)).collect();
         assert_eq!(names, [(&b"b"[..], 2, 8, Some(6)), (b"a", 1, 5, Some(8))]);
         assert_eq!(backlog.other, Waiting { messages: 3, recipients: 7, oldest: Some(4) });
-        assert_eq!(Backlog::pick(&domains, &waiting, 0).top.len(), 0);
+        assert_eq!(pick(0).top.len(), 0);
+        // c and d: equal, and c comes first by name, unless d has been shown.
+        waiting[4].recipients = 5;
+        waiting[1].recipients = 0;
+        let mut wanted = Wanted::new(2);
+        let second = |wanted: &Wanted| Backlog::pick(&domains, &waiting, wanted).top[1].0.to_vec();
+        assert_eq!(second(&wanted), b"c");
+        wanted.remember(&Backlog { top: vec![(b"d"[..].into(), Waiting::default())], ..Backlog::default() });
+        assert_eq!(second(&wanted), b"d");
         domains.retain(|n| n != 2);
         assert_eq!((domains.number(b"e"), domains.number(b"a"), domains.number(b"b")), (2, 1, 5));
     }

@@ -1,7 +1,7 @@
 //! The queue as showq(8) lists it.
 
 use super::{
-    domains::{self, Backlog, Domains, Waiting},
+    domains::{self, Backlog, Domains, Waiting, Wanted},
     snapshot::{Clock, Queue, Snapshot},
 };
 use crate::postfix::{
@@ -16,10 +16,10 @@ use std::{hash::Hasher, path::Path};
 const IDS: usize = 4 << 20;
 
 /// Asks the instance's showq.
-pub(super) fn read(queue_directory: &Path, domains: usize, patience: Patience) -> Result<Snapshot, ShowqError> {
+pub(super) fn read(queue_directory: &Path, wanted: &Wanted, patience: Patience) -> Result<Snapshot, ShowqError> {
     let mut count = Count::new();
     let format = showq::list(queue_directory, patience, &mut count)?;
-    Ok(count.finish(format, domains))
+    Ok(count.finish(format, wanted))
 }
 
 struct Count {
@@ -67,7 +67,7 @@ impl Count {
         }
     }
 
-    fn finish(mut self, format: Format, domains: usize) -> Snapshot {
+    fn finish(mut self, format: Format, wanted: &Wanted) -> Snapshot {
         self.book();
         self.waiting.resize(self.names.len() + 1, Waiting::default());
         let merged = format == Format::Text;
@@ -85,7 +85,7 @@ impl Count {
             clock: self.clock,
             queues,
             merged,
-            backlog: Backlog::pick(&self.names, &self.waiting, domains),
+            backlog: Backlog::pick(&self.names, &self.waiting, wanted),
             reasons: self.reasons,
             group_bits: None,
             swept: None,
@@ -173,7 +173,7 @@ mod tests {
         count.recipient(b"a@x", b"Connection refused");
         count.message(&message(b"CD34", QueueKind::Deferred));
         count.recipient(b"a@x", b"connect to x[1]:25: Connection refused");
-        let snapshot = count.finish(Format::Attributes, 1);
+        let snapshot = count.finish(Format::Attributes, &Wanted::new(1));
         let queue = |kind| snapshot.queue(kind).unwrap();
         let active = queue(QueueKind::Active);
         assert_eq!((active.messages, active.recipients, active.kib(), active.ages[9]), (1, 3, 2, (1, 3)));

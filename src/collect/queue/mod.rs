@@ -30,6 +30,7 @@ use reader::{Reader, Reading};
 use snapshot::Snapshot;
 use std::{
     collections::BTreeMap,
+    path::Path,
     sync::{
         Arc,
         mpsc::{self, Receiver, RecvTimeoutError, Sender},
@@ -107,29 +108,34 @@ impl QueueCollector {
         if Arc::ptr_eq(&listed, &self.listed) {
             return false;
         }
-        self.watched.retain(|_, watched| listed.iter().any(|i| Arc::ptr_eq(i, &watched.instance)));
+        let mut before = std::mem::take(&mut self.watched);
         for instance in listed.iter() {
-            if !self.watched.contains_key(&instance.index) {
-                let interval = instance.settings.queue.interval;
-                let source = self.context.health.source(instance.index, &instance.name, SourceKind::Queue, interval);
-                let now = Instant::now();
-                let watched = Watched {
-                    instance: instance.clone(),
-                    source,
-                    reader: Some(self.reader(instance)),
-                    thread: None,
-                    due: now,
-                    begun: now,
-                    interval,
-                    method: "",
-                    snapshot: None,
-                    space: None,
-                };
-                self.watched.insert(instance.index, watched);
-            }
+            let watched = match before.remove(&instance.index).filter(|w| w.is_at(&instance.queue_directory)) {
+                // Another main.cf, but the same queue: what is known of it stays.
+                Some(watched) => watched.follow(instance),
+                None => self.watch(instance),
+            };
+            self.watched.insert(instance.index, watched);
         }
         self.listed = listed;
         true
+    }
+
+    fn watch(&self, instance: &Arc<Instance>) -> Watched {
+        let interval = instance.settings.queue.interval;
+        let now = Instant::now();
+        Watched {
+            instance: instance.clone(),
+            source: self.context.health.source(instance.index, &instance.name, SourceKind::Queue, interval),
+            reader: Some(self.reader(instance)),
+            thread: None,
+            due: now,
+            begun: now,
+            interval,
+            method: "",
+            snapshot: None,
+            space: None,
+        }
     }
 
     /// Starts what is due.
@@ -186,11 +192,12 @@ impl QueueCollector {
 
     /// Takes a reading over.
     fn take(&mut self, Finished { index, reader, reading }: Finished) {
-        let Some(watched) = self.watched.get_mut(&index).filter(|w| Arc::ptr_eq(&w.instance, reader.instance())) else {
-            // Of an instance that is gone or was read anew meanwhile.
+        let expected = |w: &&mut Watched| w.reader.is_none() && w.is_at(&reader.instance().queue_directory);
+        let Some(watched) = self.watched.get_mut(&index).filter(expected) else {
+            // Of an instance that is gone, or has another queue now.
             return;
         };
-        watched.reader = Some(reader);
+        watched.reader = Some(reader.follow(&watched.instance));
         watched.space = reading.space;
         let took = watched.begun.elapsed();
         let configured = watched.instance.settings.queue.interval;
@@ -238,6 +245,8 @@ impl QueueCollector {
                 tables::domain_rows(*index, snapshot, |name| self.domains.index(name), &mut domains);
             }
         }
+        // An index that was shown must not be forgotten.
+        Self::save(&self.context, &self.domains, &mut self.saved);
         self.context.health.conditions("queue", conditions);
         let longest = self.watched.values().map(|w| w.interval * 3).max().unwrap_or_default();
         let lifetime = longest.max(Duration::from_secs(180));
@@ -252,16 +261,15 @@ impl QueueCollector {
             ]
             .map(|fragment| fragment.valid_for(lifetime)),
         );
-        self.save();
     }
 
-    fn save(&mut self) {
-        let names = self.domains.iter().count();
-        if names == self.saved {
+    fn save(context: &Context, domains: &Registry, saved: &mut usize) {
+        let names = domains.iter().count();
+        if names == *saved {
             return;
         }
-        match self.context.state.save(STATE, STATE_VERSION, &self.domains) {
-            Ok(()) => self.saved = names,
+        match context.state.save(STATE, STATE_VERSION, domains) {
+            Ok(()) => *saved = names,
             Err(e) => tracing::warn!("{e}"),
         }
     }
@@ -273,6 +281,17 @@ impl QueueCollector {
 }
 
 impl Watched {
+    fn is_at(&self, queue_directory: &Path) -> bool {
+        self.instance.queue_directory == queue_directory
+    }
+
+    /// The same queue of an instance whose parameters were read anew.
+    fn follow(mut self, instance: &Arc<Instance>) -> Self {
+        self.instance = instance.clone();
+        self.reader = self.reader.map(|reader| reader.follow(instance));
+        self
+    }
+
     fn lost_reader(&mut self, why: &str) {
         if self.source.failure(why) {
             self.snapshot = None;
@@ -321,6 +340,6 @@ impl Collector for QueueCollector {
     }
 
     fn finish(&mut self) {
-        self.save();
+        Self::save(&self.context, &self.domains, &mut self.saved);
     }
 }

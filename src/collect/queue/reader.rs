@@ -1,6 +1,7 @@
 //! One instance's queue, by whichever source gives it.
 
 use super::{
+    domains::Wanted,
     listing,
     snapshot::Snapshot,
     spool::{Spool, SpoolError},
@@ -42,13 +43,22 @@ pub(super) struct Reading {
 /// Reads one instance's queue again and again.
 pub(super) struct Reader {
     instance: Arc<Instance>,
-    domains: usize,
+    domains: Wanted,
     spool: Option<Spool>,
 }
 
 impl Reader {
     pub(super) fn new(instance: Arc<Instance>, domains: usize) -> Self {
-        Self { instance, domains, spool: None }
+        Self { instance, domains: Wanted::new(domains), spool: None }
+    }
+
+    /// Goes on for an instance with the same queue, whose parameters were read anew.
+    pub(super) fn follow(mut self: Box<Self>, instance: &Arc<Instance>) -> Box<Self> {
+        if defer_depth(instance) != defer_depth(&self.instance) {
+            self.spool = None;
+        }
+        self.instance = instance.clone();
+        self
     }
 
     pub(super) fn instance(&self) -> &Arc<Instance> {
@@ -57,13 +67,6 @@ impl Reader {
 
     pub(super) fn read(&mut self) -> Reading {
         let source = self.instance.settings.queue.source;
-        let first_build = source != QueueSource::Showq && self.spool.as_ref().is_none_or(Spool::is_new);
-        if first_build {
-            // On Linux this is the thread's own; it ends with the reading.
-            if let Err(e) = rustix::process::setpriority_process(None, 19) {
-                tracing::warn!(error = %e, "cannot lower the priority");
-            }
-        }
         let result = match source {
             QueueSource::Spool => self.spool(),
             QueueSource::Showq => self.showq(),
@@ -72,10 +75,15 @@ impl Reader {
                     self.spool = None;
                     self.showq()
                 }
+                // A container may have been given nothing but the socket.
+                Err(missing @ ReadError::Spool(SpoolError::Missing(_))) => self.showq().map_err(|_| missing),
                 other => other,
             },
         };
-        let first_build = first_build && matches!(result, Ok(("spool", _)));
+        let first_build = self.spool.as_ref().is_some_and(Spool::was_built) && matches!(result, Ok(("spool", _)));
+        if let Ok((_, snapshot)) = &result {
+            self.domains.remember(&snapshot.backlog);
+        }
         Reading { result, space: space(&self.instance.queue_directory), first_build }
     }
 
@@ -83,11 +91,11 @@ impl Reader {
         let delay = self.instance.duration("queue_run_delay").unwrap_or(Duration::from_secs(300));
         let depth = defer_depth(&self.instance);
         let spool = self.spool.get_or_insert_with(|| Spool::new(&self.instance.queue_directory, depth));
-        Ok(("spool", spool.read(self.domains, delay)?))
+        Ok(("spool", spool.read(&self.domains, delay)?))
     }
 
     fn showq(&self) -> Result<(&'static str, Snapshot), ReadError> {
-        Ok(("showq", listing::read(&self.instance.queue_directory, self.domains, Patience::default())?))
+        Ok(("showq", listing::read(&self.instance.queue_directory, &self.domains, Patience::default())?))
     }
 }
 

@@ -13,16 +13,20 @@
 
 mod directory;
 mod entry;
+mod file;
+mod fresh;
 #[cfg(test)]
 mod tests;
 
 use super::{
-    domains::{Backlog, Domains, Waiting},
+    domains::{Backlog, Waiting, Wanted},
     snapshot::{Clock, Queue, Snapshot},
 };
-use crate::postfix::{access, defer_reason::DeferReason, queue::QueueKind, queue_file::Reader};
-use directory::{Directory, Listed};
-use entry::{Extras, Recipients, flag};
+use crate::postfix::{access, defer_reason::DeferReason, queue::QueueKind};
+use directory::{Directory, Hands};
+use entry::flag;
+use file::{Place, Store};
+use rustc_hash::{FxHashMap, FxHashSet};
 use rustix::{
     fd::{AsFd, OwnedFd},
     fs::{AtFlags, CWD, Mode, OFlags, openat, statat},
@@ -31,6 +35,7 @@ use rustix::{
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -38,6 +43,9 @@ use std::{
 const SWEEP: Duration = Duration::from_secs(565);
 /// An mtime this young may stand still although the directory changes again: time stamps are coarse.
 const YOUNG: i64 = 2;
+/// So many threads build an index. More than most hosts have CPUs to spare: where the files have to come from a disk, they
+/// wait for it, and a disk serves several requests in the time of one.
+const BUILDERS: usize = 8;
 /// Deepest hash_queue_depth Postfix knows (MAX_DIR_DEPTH is 16).
 const DEPTH: usize = 16;
 
@@ -65,24 +73,15 @@ pub(super) struct Spool {
     root: PathBuf,
     /// By path below the root (`deferred/A`).
     directories: BTreeMap<Vec<u8>, Directory>,
-    names: Domains,
-    extras: Extras,
+    store: Mutex<Store>,
     /// Device and inode of the root: another file system there is another spool.
     identity: Option<(u64, u64)>,
     /// How deep the directories of defer logs are hashed.
     defer_depth: usize,
     last: Option<Instant>,
-    tools: Tools,
-}
-
-/// What reading needs again and again.
-struct Tools {
-    reader: Reader,
-    recipients: Recipients,
-    listing: Vec<u8>,
-    log: Vec<u8>,
-    /// Whether files may be read without touching their access time.
-    no_atime: bool,
+    /// Whether the last reading built the index from nothing.
+    built: bool,
+    hands: Hands,
 }
 
 impl Spool {
@@ -90,29 +89,23 @@ impl Spool {
         Self {
             root: queue_directory.to_owned(),
             directories: BTreeMap::new(),
-            names: Domains::default(),
-            extras: Extras::default(),
+            store: Mutex::default(),
             identity: None,
             defer_depth,
             last: None,
-            tools: Tools {
-                reader: Reader::default(),
-                recipients: Recipients::default(),
-                listing: Vec::with_capacity(64 << 10),
-                log: Vec::new(),
-                no_atime: true,
-            },
+            built: false,
+            hands: Hands::default(),
         }
     }
 
-    /// Whether the index is still to be built.
-    pub(super) fn is_new(&self) -> bool {
-        self.last.is_none()
+    /// Whether the last reading built the index from nothing.
+    pub(super) fn was_built(&self) -> bool {
+        self.built
     }
 
     /// Brings the index up to date and sums it up.
-    pub(super) fn read(&mut self, domains: usize, queue_run_delay: Duration) -> Result<Snapshot, SpoolError> {
-        let result = self.update().map(|()| self.sum_up(domains, queue_run_delay));
+    pub(super) fn read(&mut self, wanted: &Wanted, queue_run_delay: Duration) -> Result<Snapshot, SpoolError> {
+        let result = self.update().map(|()| self.sum_up(wanted, queue_run_delay));
         if result.is_err() {
             // What was half done is not to be trusted; a directory listed anew costs little against a wrong number.
             for directory in self.directories.values_mut() {
@@ -131,6 +124,7 @@ impl Spool {
         if self.identity != identity {
             *self = Self { identity, ..Self::new(&self.root, self.defer_depth) };
         }
+        self.built = self.last.is_none();
         let trust = !on_network(&root);
         let now = Clock::now().wall;
         for kind in QueueKind::ALL {
@@ -167,14 +161,9 @@ impl Spool {
                 Err(Errno::NOENT) => return self.gone(kind, &path),
                 Err(e) => return Err(self.error(&path, e)),
             };
-            let found = Listed {
-                root: root.as_fd(),
-                now,
-                defer_depth: self.defer_depth,
-                names: &mut self.names,
-                extras: &mut self.extras,
-            };
-            if let Err(e) = directory.list(fd, found, &mut self.tools) {
+            let threads = if self.built { builders() } else { 1 };
+            let at = Place { root: root.as_fd(), defer_depth: self.defer_depth, store: &self.store };
+            if let Err(e) = directory.list(&fd, at, now, &mut self.hands, threads) {
                 return Err(self.error(&path, e));
             }
         }
@@ -208,7 +197,7 @@ impl Spool {
 
     fn forget(&mut self, path: &[u8]) {
         if let Some(directory) = self.directories.remove(path) {
-            directory.release(&mut self.extras);
+            directory.release(&mut store(&mut self.store).extras);
         }
     }
 
@@ -236,14 +225,8 @@ impl Spool {
                 Err(e) => return Err(self.error(&path, e)),
             };
             let Some(directory) = self.directories.get_mut(&path) else { continue };
-            let found = Listed {
-                root: root.as_fd(),
-                now: 0,
-                defer_depth: self.defer_depth,
-                names: &mut self.names,
-                extras: &mut self.extras,
-            };
-            match directory.sweep(fd, found, &mut self.tools, quota) {
+            let at = Place { root: root.as_fd(), defer_depth: self.defer_depth, store: &self.store };
+            match directory.sweep(&fd, at, &mut self.hands, quota) {
                 Ok(looked_at) => quota = quota.saturating_sub(looked_at),
                 Err(e) => return Err(self.error(&path, e)),
             }
@@ -251,11 +234,41 @@ impl Spool {
         Ok(())
     }
 
-    fn sum_up(&mut self, domains: usize, queue_run_delay: Duration) -> Snapshot {
+    /// What was on its way while it was listed is in two directories, and counts where it was found last.
+    fn moved(&self) -> FxHashSet<(QueueKind, u64)> {
+        let mut moved = FxHashSet::default();
+        // The others are listed afterwards, or hold what never moves to one of these.
+        let busy = [QueueKind::Incoming, QueueKind::Active];
+        let mut early: FxHashMap<u64, QueueKind> = FxHashMap::default();
+        let listed = |kinds: &[QueueKind]| {
+            let mut found: Vec<&Directory> = self.directories.values().filter(|d| kinds.contains(&d.kind)).collect();
+            found.retain(|d| d.looked_at >= self.last);
+            found.sort_by_key(|d| d.kind);
+            found
+        };
+        for directory in listed(&busy) {
+            for entry in &directory.entries {
+                if let Some(before) = early.insert(entry.key, directory.kind) {
+                    moved.insert((before, entry.key));
+                }
+            }
+        }
+        if !early.is_empty() {
+            for directory in listed(&[QueueKind::Deferred, QueueKind::Hold]) {
+                let twice = directory.entries.iter().filter_map(|entry| Some((*early.get(&entry.key)?, entry.key)));
+                moved.extend(twice);
+            }
+        }
+        moved
+    }
+
+    fn sum_up(&mut self, wanted: &Wanted, queue_run_delay: Duration) -> Snapshot {
+        let moved = self.moved();
         let clock = Clock::now();
         let mut queues: [Queue; 7] = Default::default();
-        let mut waiting = vec![Waiting::default(); self.names.len() + 1];
-        let mut used = vec![false; self.names.len() + 1];
+        let Store { names, extras } = store(&mut self.store);
+        let mut waiting = vec![Waiting::default(); names.len() + 1];
+        let mut used = vec![false; names.len() + 1];
         let mut reasons = [0_u64; DeferReason::ALL.len()];
         let mut group_bits = 0;
         let late = clock.wall.saturating_sub(i64::try_from(2 * queue_run_delay.as_secs()).unwrap_or(i64::MAX));
@@ -269,12 +282,21 @@ impl Spool {
             let bits_are_orders = kind.is_mail() && kind != QueueKind::Maildrop;
             let of_interest = matches!(kind, QueueKind::Incoming | QueueKind::Active | QueueKind::Deferred);
             for entry in &directory.entries {
+                if !moved.is_empty() && moved.contains(&(kind, entry.key)) {
+                    // Its domains keep their numbers for as long as it refers to them.
+                    entry.each_domain(extras, |domain, _| {
+                        if let Some(used) = used.get_mut(domain as usize) {
+                            *used = true;
+                        }
+                    });
+                    continue;
+                }
                 group_bits += u64::from(bits_are_orders && entry.has(flag::GROUP_BITS));
                 if !entry.has(flag::MESSAGE) {
                     *row.ignored.get_or_insert(0) += 1;
                     continue;
                 }
-                let recipients = entry.recipients(&self.extras);
+                let recipients = entry.recipients(extras);
                 let arrival = i64::from(entry.arrival);
                 row.add(&clock, arrival, u64::from(recipients), u64::from(entry.size));
                 row.unreadable += u64::from(entry.has(flag::UNREADABLE));
@@ -282,13 +304,13 @@ impl Spool {
                 row.forced_expire += u64::from(entry.has(flag::FORCED_EXPIRE));
                 if kind == QueueKind::Deferred {
                     *row.overdue.get_or_insert(0) += u64::from(entry.mtime < late);
-                    entry.each_reason(&self.extras, |reason, count| {
+                    entry.each_reason(extras, |reason, count| {
                         if let Some(sum) = reasons.get_mut(reason) {
                             *sum += u64::from(count);
                         }
                     });
                 }
-                entry.each_domain(&self.extras, |domain, count| {
+                entry.each_domain(extras, |domain, count| {
                     let domain = domain as usize;
                     if let (Some(used), Some(waiting)) = (used.get_mut(domain), waiting.get_mut(domain)) {
                         *used = true;
@@ -299,8 +321,8 @@ impl Spool {
                 });
             }
         }
-        let backlog = Backlog::pick(&self.names, &waiting, domains);
-        self.names.retain(|number| used.get(number as usize).copied().unwrap_or(true));
+        let backlog = Backlog::pick(names, &waiting, wanted);
+        names.retain(|number| used.get(number as usize).copied().unwrap_or(true));
         // A queue whose directory does not exist is empty.
         for row in &mut queues {
             row.overdue.get_or_insert(0);
@@ -331,8 +353,25 @@ impl Spool {
     }
 }
 
+/// How many threads build an index: this one and those it starts, at the lowest CPU priority from now on.
+fn builders() -> usize {
+    // On Linux the priority is the thread's own, handed down to those it starts, and a reading's threads end with it.
+    // Where a sandbox refuses, the build is less polite and no less right.
+    let _ = rustix::process::setpriority_process(None, 19);
+    BUILDERS
+}
+
+fn store(store: &mut Mutex<Store>) -> &mut Store {
+    store.get_mut().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn open_directory(root: &OwnedFd, path: &[u8]) -> rustix::io::Result<OwnedFd> {
-    openat(root, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
+    let options = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    match openat(root, path, options | OFlags::NOATIME, Mode::empty()) {
+        // Only owner and root may read without a trace.
+        Err(Errno::PERM) => openat(root, path, options, Mode::empty()),
+        other => other,
+    }
 }
 
 /// Whether another host may change the directory behind our cache of its mtime.

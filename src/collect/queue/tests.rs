@@ -169,6 +169,31 @@ fn a_domain_keeps_its_index_through_a_restart() {
 }
 
 #[test]
+fn an_instance_whose_parameters_changed_keeps_its_values() {
+    let (showq, state) = (Showq::new(), tempfile::tempdir().unwrap());
+    let context = context(state.path());
+    showq.answer(list(&["a@x", "b@x"]));
+    let mut collector = watch(&context, &[showq.dir.path()]);
+    run_once(&mut collector);
+    let change = |change: &dyn Fn(&mut Instance)| {
+        let mut instance = (*context.instances.current()[0]).clone();
+        change(&mut instance);
+        context.instances.set(vec![Arc::new(instance)]);
+    };
+    change(&|instance| {
+        instance.parameters.insert("qmgr_message_active_limit".into(), "7".into());
+    });
+    showq.answer(Vec::new());
+    collector.refresh();
+    assert_eq!(messages(&context, 1), Some(Value::Gauge32(2)));
+    assert_eq!(get(&context, &[1, 3, 4, 1, 5, 1]), Some(Value::Gauge32(7)), "postfixSpoolActiveLimit");
+    // Another queue is another thing.
+    change(&|instance| instance.queue_directory = "/nonexistent".into());
+    collector.refresh();
+    assert_eq!(messages(&context, 1), None);
+}
+
+#[test]
 fn readings_keep_their_distance() {
     let (showq, state) = (Showq::new(), tempfile::tempdir().unwrap());
     let context = context(state.path());
@@ -179,4 +204,27 @@ fn readings_keep_their_distance() {
     let Some(Value::Gauge32(took)) = get(&context, &[1, 1, 3, 1, 6, 1, 2]) else { panic!("no duration") };
     assert!(watched.interval >= Duration::from_millis(u64::from(took)) * 20);
     assert_eq!(watched.due, watched.begun + watched.interval);
+
+    // The first build of an index is exempt, what comes after it is not.
+    let spool = tempfile::tempdir().unwrap();
+    for queue in ["incoming", "active", "deferred"] {
+        fs::create_dir(spool.path().join(queue)).unwrap();
+    }
+    let mut instance = instance(spool.path(), &[]);
+    instance.settings.queue.source = QueueSource::Spool;
+    instance.settings.queue.interval = Duration::ZERO;
+    context.instances.set(vec![Arc::new(instance)]);
+    let mut collector = QueueCollector::new(context.clone());
+    for (first, factor) in [(true, 1), (false, 21)] {
+        collector.follow_instances();
+        again(&mut collector);
+        let watched = &collector.watched[&1];
+        let Some(Value::Gauge32(took)) = get(&context, &[1, 1, 3, 1, 6, 1, 2]) else { panic!("no duration") };
+        let took = Duration::from_millis(u64::from(took));
+        assert!(
+            watched.interval >= took * factor && watched.interval <= (took + Duration::from_millis(1)) * factor,
+            "{first}"
+        );
+        assert!(watched.interval > Duration::ZERO);
+    }
 }

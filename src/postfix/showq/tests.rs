@@ -108,6 +108,25 @@ fn the_stream_of_3_1_to_3_11() {
     assert_eq!(seen(b"\0").unwrap(), [""; 0], "3.1, empty");
 }
 
+/// The same message as each version lists it.
+#[test]
+fn every_version_says_the_same() {
+    let start = ["queue_name=deferred", "queue_id=AB12", "time=1", "size=2"];
+    let end = ["sender=s@s", "recipient=r@r", "reason=why", ".", "."];
+    let protocol = ["protocol=mail_queue_list_protocol", "."];
+    let forced = ["forced_expire=0"];
+    let all_of_3_11 = ["sender=s@s", "original_recipient=", "recipient=r@r", "log_class=defer", "reason=why", ".", "."];
+    let versions: [(&str, Vec<&str>); 4] = [
+        ("3.1", [&start[..], &end].concat()),
+        ("3.5", [&start[..], &forced, &end].concat()),
+        ("3.6", [&protocol[..], &start, &forced, &end].concat()),
+        ("3.11", [&protocol[..], &start, &forced, &all_of_3_11].concat()),
+    ];
+    for (version, words) in versions {
+        assert_eq!(seen(&stream(&words)).unwrap(), ["deferred AB12 Some(1) 2 s@s", "  r@r (why)"], "{version}");
+    }
+}
+
 #[test]
 fn the_text_of_3_0_and_before() {
     let text = "-Queue ID- --Size-- ----Arrival Time---- -Sender/Recipient-------\n\

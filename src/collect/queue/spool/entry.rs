@@ -81,8 +81,8 @@ impl Entry {
         self.bits &= !flag;
     }
 
-    /// Takes the recipients over.
-    pub(super) fn set_recipients(&mut self, found: &Recipients, extras: &mut Extras) {
+    /// Takes the recipients over; `keep` is to put what does not fit into [`Extras`].
+    pub(super) fn set_recipients(&mut self, found: &Recipients, keep: impl FnOnce(&Recipients) -> u32) {
         match found.compact() {
             Some((domain, count, reason)) => {
                 self.bits |= count << COUNT_SHIFT | reason;
@@ -90,7 +90,7 @@ impl Entry {
             }
             None => {
                 self.bits |= flag::EXTRA;
-                self.link = extras.add(found);
+                self.link = keep(found);
             }
         }
     }
@@ -213,7 +213,7 @@ impl Extras {
         if entry.has(flag::EXTRA) { self.slots.get(entry.link as usize)?.as_deref() } else { None }
     }
 
-    fn add(&mut self, found: &Recipients) -> u32 {
+    pub(super) fn add(&mut self, found: &Recipients) -> u32 {
         let extra = Extra { domains: found.domains.as_slice().into(), reasons: found.reasons.as_slice().into() };
         let extra = Some(Box::new(extra));
         match self.free.pop() {

@@ -2,7 +2,10 @@ use super::*;
 use rustix::fs::{Timespec, Timestamps, utimensat};
 use std::{
     fs,
-    os::unix::fs::{MetadataExt, PermissionsExt},
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{MetadataExt, PermissionsExt},
+    },
 };
 
 /// A spool of our own.
@@ -59,7 +62,7 @@ impl Fake {
 
 impl Spool {
     fn counts(&mut self, kind: QueueKind) -> (u64, u64) {
-        let snapshot = self.read(50, Duration::from_secs(300)).unwrap();
+        let snapshot = self.read(&Wanted::new(50), Duration::from_secs(300)).unwrap();
         let queue = snapshot.queue(kind).unwrap();
         (queue.messages, queue.recipients)
     }
@@ -94,7 +97,7 @@ fn an_unchanged_directory_is_not_listed_and_a_changed_one_is() {
     fs::remove_dir_all(fake.path("deferred/B")).unwrap();
     assert_eq!(spool.counts(DEFERRED), (2, 2));
     assert_eq!(spool.directories.len(), 5, "deferred/B is forgotten");
-    assert_eq!(spool.extras.used(), 0, "and what it kept elsewhere");
+    assert_eq!(store(&mut spool.store).extras.used(), 0, "and what it kept elsewhere");
     fake.put("deferred/C/D/C0001", &["f@x"]);
     assert_eq!(spool.counts(DEFERRED), (3, 3));
 }
@@ -138,7 +141,7 @@ fn the_sweep_finds_modes_and_retry_times_in_ten_minutes() {
     let mut forced = Vec::new();
     for _ in 0..20 {
         spool.pass(Duration::from_secs(30));
-        let snapshot = spool.read(50, Duration::from_secs(300)).unwrap();
+        let snapshot = spool.read(&Wanted::new(50), Duration::from_secs(300)).unwrap();
         let queue = snapshot.queue(DEFERRED).unwrap();
         assert_eq!(queue.messages, 3_000, "counts stay exact");
         forced.push(queue.forced_expire);
@@ -174,6 +177,88 @@ fn busy_queues_are_always_looked_at() {
 }
 
 #[test]
+fn a_message_on_its_way_counts_once() {
+    let fake = Fake::new();
+    for (name, recipients) in [("incoming/A0001", "a@one"), ("active/B0001", "b@two"), ("deferred/D/D0001", "d@four")] {
+        fake.put(name, &[recipients]);
+    }
+    // As if each had moved between the listings of the two directories: the same inode and name in both.
+    fs::create_dir(fake.path("deferred/B")).unwrap();
+    fs::hard_link(fake.path("incoming/A0001"), fake.path("active/A0001")).unwrap();
+    fs::hard_link(fake.path("active/B0001"), fake.path("deferred/B/B0001")).unwrap();
+    let mut spool = fake.spool();
+    for _ in 0..2 {
+        assert_eq!(spool.counts(QueueKind::Incoming), (0, 0), "it has reached active");
+        assert_eq!(spool.counts(QueueKind::Active), (1, 1), "one came, one left");
+        assert_eq!(spool.counts(DEFERRED), (2, 2));
+    }
+    fs::remove_file(fake.path("deferred/B/B0001")).unwrap();
+    assert_eq!(spool.counts(QueueKind::Active), (2, 2));
+    let snapshot = spool.read(&Wanted::new(9), Duration::ZERO).unwrap();
+    let names: Vec<_> = snapshot.backlog.top.iter().map(|(name, w)| (&**name, w.recipients)).collect();
+    assert_eq!(names, [(&b"four"[..], 1), (b"one", 1), (b"two", 1)]);
+}
+
+#[test]
+fn many_threads_build_what_one_would() {
+    let fake = Fake::new();
+    let recipients = |i: usize| -> Vec<String> { (0..1 + i % 3).map(|r| format!("u@d{}", (i + r) % 7)).collect() };
+    for i in 0..2_000 {
+        let list = recipients(i);
+        fake.put(&format!("deferred/{i:05X}FF"), &list.iter().map(String::as_str).collect::<Vec<_>>());
+    }
+    std::os::unix::fs::symlink("x", fake.path("deferred/FFFFFFF")).unwrap();
+    let mut spool = fake.spool();
+    let snapshot = spool.read(&Wanted::new(50), Duration::ZERO).unwrap();
+    assert!(spool.was_built());
+    let mut expected = BTreeMap::new();
+    (0..2_000).flat_map(recipients).for_each(|r| *expected.entry(r[2..].to_owned()).or_insert(0) += 1);
+    let seen: BTreeMap<String, u32> =
+        snapshot.backlog.top.iter().map(|(n, w)| (String::from_utf8_lossy(n).into_owned(), w.recipients)).collect();
+    assert_eq!(seen, expected);
+    assert_eq!(snapshot.queue(DEFERRED).unwrap().ignored, Some(1));
+    assert_eq!(spool.counts(DEFERRED), (2_000, expected.values().map(|n| u64::from(*n)).sum()));
+    assert!(!spool.was_built());
+}
+
+/// Modes, times and contents of everything below.
+fn trace(directory: &Path) -> BTreeMap<PathBuf, String> {
+    let mut seen = BTreeMap::new();
+    let mut paths = vec![directory.to_owned()];
+    while let Some(path) = paths.pop() {
+        let meta = fs::symlink_metadata(&path).unwrap();
+        let times = [meta.atime_nsec(), meta.mtime_nsec(), meta.ctime_nsec(), meta.atime(), meta.mtime(), meta.ctime()];
+        seen.insert(path.clone(), format!("{:o} {} {} {times:?}", meta.mode(), meta.ino(), meta.len()));
+        if meta.is_dir() {
+            // Listing a directory leaves a trace as well; without O_NOATIME this one would be ours.
+            let fd = openat(CWD, &path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOATIME, Mode::empty()).unwrap();
+            let names = rustix::fs::Dir::read_from(&fd).unwrap().map(|e| e.unwrap().file_name().to_bytes().to_vec());
+            let real = names.filter(|n| n != b"." && n != b"..");
+            paths.extend(real.map(|n| path.join(std::ffi::OsStr::from_bytes(&n))));
+        }
+    }
+    seen
+}
+
+#[test]
+fn reading_leaves_no_trace() {
+    let fake = Fake::new();
+    for name in ["deferred/A/A0001", "active/B0001", "hold/C0001", "incoming/D0001"] {
+        fake.put(name, &["a@x", "b@y"]);
+    }
+    fs::create_dir_all(fake.path("defer/A")).unwrap();
+    fs::write(fake.path("defer/A/A0001"), "recipient=a\nreason=x timed out\n\n").unwrap();
+    fake.age();
+    let before = trace(fake.0.path());
+    let mut spool = fake.spool();
+    for _ in 0..3 {
+        spool.read(&Wanted::new(9), Duration::ZERO).unwrap();
+        spool.pass(Duration::from_secs(600));
+    }
+    assert_eq!(trace(fake.0.path()), before);
+}
+
+#[test]
 fn domains_and_reasons_of_all_shapes() {
     let fake = Fake::new();
     fake.put("deferred/A/A0001", &["a@one.example", "b@one.example"]);
@@ -183,7 +268,7 @@ fn domains_and_reasons_of_all_shapes() {
     fs::write(fake.path("defer/A/A0001"), format!("recipient=a\n{refused}\nrecipient=b\n{refused}\n")).unwrap();
     fs::write(fake.path("defer/A/A0002"), format!("recipient=a\n{refused}\nrecipient=b\nreason=x timed out\n\n"))
         .unwrap();
-    let snapshot = fake.spool().read(1, Duration::from_secs(300)).unwrap();
+    let snapshot = fake.spool().read(&Wanted::new(1), Duration::from_secs(300)).unwrap();
     let reason = |r: DeferReason| snapshot.reasons[r as usize - 1];
     assert_eq!((reason(DeferReason::ConnectionRefused), reason(DeferReason::TimedOut)), (3, 1));
     assert_eq!(snapshot.reasons.iter().sum::<u64>(), 4);
@@ -200,7 +285,9 @@ fn another_file_system_in_its_place_is_another_spool() {
     assert_eq!(spool.counts(DEFERRED), (1, 1));
     let other = Fake::new();
     fs::rename(fake.path("deferred"), other.path("set-aside")).unwrap();
-    assert!(matches!(spool.read(1, Duration::ZERO), Err(SpoolError::Missing(path)) if path.ends_with("deferred")));
+    assert!(
+        matches!(spool.read(&Wanted::new(1), Duration::ZERO), Err(SpoolError::Missing(path)) if path.ends_with("deferred"))
+    );
     fs::rename(other.path("set-aside"), fake.path("deferred")).unwrap();
     assert_eq!(spool.counts(DEFERRED), (1, 1));
 }
