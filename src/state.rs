@@ -16,9 +16,7 @@ use std::{
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
     /// The system refuses.
-    #[error(
-        "{path}: {source}; the directory must belong to the agent's user (see state_directory in the configuration)"
-    )]
+    #[error("{path}: {source}; {}", remedy(source))]
     Io {
         /// File or directory.
         path: PathBuf,
@@ -45,6 +43,14 @@ pub enum StateError {
     },
 }
 
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "make room there; it is tried again",
+        io::ErrorKind::ReadOnlyFilesystem => "mount it for writing; it is tried again",
+        _ => "the directory must belong to the agent's user (see state_directory in the configuration)",
+    }
+}
+
 /// The directory. Clones share the lock, which lasts until the last one is gone.
 #[derive(Clone, Debug)]
 pub struct StateDirectory {
@@ -62,14 +68,13 @@ impl StateDirectory {
         };
         fs::create_dir_all(path).map_err(io(path))?;
         let name = path.join("lock");
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o640)
-            .open(&name)
-            .map_err(io(&name))?;
+        let mut options = OpenOptions::new();
+        let file = match options.read(true).write(true).create(true).truncate(false).mode(0o640).open(&name) {
+            // A disk that became read-only is one that cannot be saved to: no reason not to start.
+            Err(e) if e.kind() == io::ErrorKind::ReadOnlyFilesystem => File::open(&name).map_err(|_| e),
+            file => file,
+        };
+        let mut file = file.map_err(io(&name))?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => {
@@ -84,7 +89,8 @@ impl StateDirectory {
             }
             Err(e) => return Err(io(&name)(e.into())),
         }
-        file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(io(&name))?;
+        // Who it is that holds it is for the message only, and a full disk no reason not to start.
+        let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
         Ok(Self { path: path.to_owned(), lock: Some(file.into()) })
     }
 
