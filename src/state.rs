@@ -16,9 +16,7 @@ use std::{
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
     /// The system refuses.
-    #[error(
-        "{path}: {source}; the directory and what is in it must belong to the agent's user (see state_directory in the configuration)"
-    )]
+    #[error("{path}: {source}; {}", remedy(source))]
     Io {
         /// File or directory.
         path: PathBuf,
@@ -45,6 +43,21 @@ pub enum StateError {
     },
 }
 
+fn may_pass(error: &io::Error) -> bool {
+    use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | ReadOnlyFilesystem)
+}
+
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "make room there; it is tried again",
+        io::ErrorKind::ReadOnlyFilesystem => "mount it for writing; it is tried again",
+        _ => {
+            "the directory and what is in it must belong to the agent's user (see state_directory in the configuration)"
+        }
+    }
+}
+
 /// The directory. Clones share the lock, which lasts until the last one is gone.
 #[derive(Clone, Debug)]
 pub struct StateDirectory {
@@ -59,8 +72,13 @@ impl StateDirectory {
         fs::create_dir_all(path).map_err(io(path))?;
         let name = path.join("lock");
         let mut file = lock(&name, true)?;
-        file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(io(&name))?;
-        try_to_write(path)?;
+        // Who it is that holds it is for the message only.
+        let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
+        match try_to_write(path) {
+            // What is full or read-only now may be mended while we run: no reason not to start.
+            Err(StateError::Io { source, .. }) if may_pass(&source) => {}
+            result => result?,
+        }
         Ok(Self { path: path.to_owned(), lock: Some(file.into()) })
     }
 
@@ -160,7 +178,11 @@ fn io(path: &Path) -> impl FnOnce(io::Error) -> StateError {
 fn lock(name: &Path, create: bool) -> Result<File, StateError> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(create).truncate(false).mode(0o640);
-    let mut file = options.open(name).map_err(io(name))?;
+    let file = match options.open(name) {
+        Err(e) if e.kind() == io::ErrorKind::ReadOnlyFilesystem => File::open(name).map_err(|_| e),
+        file => file,
+    };
+    let mut file = file.map_err(io(name))?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(file),
         Err(rustix::io::Errno::WOULDBLOCK) => {
