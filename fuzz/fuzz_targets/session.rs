@@ -8,7 +8,7 @@ use bytes::{Buf, BytesMut};
 use libfuzzer_sys::fuzz_target;
 use postfix_agentx::{
     agentx::{
-        Config, Missing, Objects,
+        Capabilities, Config, Missing, Objects,
         pdu::Frame,
         session::{MAX_OUTSTANDING, OUTPUT_PAUSE, Session},
     },
@@ -43,7 +43,9 @@ impl Objects for Nine {
 
 fuzz_target!(|input: &[u8]| {
     let mut now = Instant::now();
-    let config = Config::new(Vec::new(), Oid::from([1, 3, 9]), "fuzz");
+    let mut config = Config::new(Vec::new(), Oid::from([1, 3, 9]), "fuzz");
+    config.regions[0].takeover = Some(126);
+    config.capabilities = Some(Capabilities { id: Oid::from([1, 3, 7]), description: "fuzz".into() });
     let mut session = Session::<Nine>::new(Arc::new(config), Arc::default(), now);
     let nine = Arc::new(Nine);
     let mut stream = BytesMut::new();

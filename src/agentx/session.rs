@@ -9,19 +9,16 @@
 //!            refused regions are tried again after 1, 2, 4 … 30 s, the rest goes on meanwhile
 //! ```
 //!
-//! A region that overtook another subagent's is served at its takeover priority and goes on asking for the configured one.
-//! It then holds both places: a third subagent would otherwise find the configured one free, be registered there and never
-//! be asked. Nothing is ever unregistered (one that fails costs snmpd its lookup cache); the end of the session does it.
-//!
 //! Not here: deciding when to connect (`link`), what is answered (`Objects`), words for people (`remedy`).
 
 mod answer;
+mod regions;
 #[cfg(test)]
 mod tests;
 mod views;
 
 use super::{
-    config::Config,
+    config::{Config, Region},
     notify::Notification,
     pdu::{Body, ErrorCode, Frame, FrameError, Header, Pdu, Reply, Target, VarBinds},
     stats::{Stats, count},
@@ -31,9 +28,9 @@ use crate::agentx::Objects;
 pub(super) use answer::Nothing;
 use answer::{Answer, Scratch};
 use bytes::{Buf, BytesMut};
+use regions::Regions;
 use std::{
     collections::VecDeque,
-    hash::{BuildHasher, RandomState},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -53,7 +50,6 @@ const DEADLINE: Duration = Duration::from_secs(10);
 const IDLE: Duration = Duration::from_secs(15);
 /// Unanswered Pings after which it is not.
 const MAX_MISSES: u32 = 2;
-const MAX_RETRY: u32 = 30;
 
 /// Why the session is over.
 #[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
@@ -131,35 +127,6 @@ enum What {
     Close,
 }
 
-#[derive(Debug, Default)]
-struct Registration {
-    state: RegState,
-    /// Registered at one priority at least: the master asks us.
-    served: bool,
-    tries: u32,
-    /// The next try goes out with the takeover priority.
-    takeover: bool,
-    told: Option<ErrorCode>,
-}
-
-impl Registration {
-    /// No answer yet that decides whether it is served.
-    fn is_undecided(&self) -> bool {
-        !self.served && matches!(self.state, RegState::Todo | RegState::Pending)
-    }
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum RegState {
-    #[default]
-    Todo,
-    Pending,
-    /// Refused, or served at the takeover priority only; the next try.
-    Again(Instant),
-    /// Registered at the configured priority.
-    Done,
-}
-
 /// See the module.
 #[derive(Debug)]
 pub struct Session<V> {
@@ -169,7 +136,7 @@ pub struct Session<V> {
     id: u32,
     packet: u32,
     own: Vec<Own>,
-    regions: Vec<Registration>,
+    regions: Regions,
     caps_due: bool,
     heard: Instant,
     watch: Instant,
@@ -184,13 +151,12 @@ pub struct Session<V> {
     events: VecDeque<Event>,
     told_unreadable: bool,
     out: BytesMut,
-    jitter: RandomState,
 }
 
 impl<V: Objects> Session<V> {
     /// Begins a session on a connection that stands since `now`.
     pub fn new(config: Arc<Config>, stats: Arc<Stats>, now: Instant) -> Self {
-        let regions = config.regions.iter().map(|_| Registration::default()).collect();
+        let regions = Regions::new(config.regions.len());
         let caps_due = config.capabilities.is_some();
         let mut session = Self {
             config,
@@ -212,7 +178,6 @@ impl<V: Objects> Session<V> {
             events: VecDeque::new(),
             told_unreadable: false,
             out: BytesMut::with_capacity(64 * 1024),
-            jitter: RandomState::new(),
         };
         let config = Arc::clone(&session.config);
         // o.timeout 0: the master's own. snmpd ignores any other.
@@ -243,14 +208,14 @@ impl<V: Objects> Session<V> {
 
     /// Whether every region is served.
     pub fn is_registered(&self) -> bool {
-        self.is_open() && self.regions.iter().all(|r| r.served)
+        self.is_open() && self.regions.all_served()
     }
 
     /// Whether every region has got an answer and AddAgentCaps is done.
     pub fn is_settled(&self) -> bool {
         self.is_open()
             && !self.caps_due
-            && !self.regions.iter().any(Registration::is_undecided)
+            && self.regions.all_decided()
             && !self.own.iter().any(|own| matches!(own.what, What::Caps))
     }
 
@@ -316,9 +281,7 @@ impl<V: Objects> Session<V> {
     /// When [`timeout`](Self::timeout) has something to do.
     pub fn poll_timeout(&self) -> Instant {
         let own = self.own.iter().map(|own| own.deadline);
-        let retries =
-            self.regions.iter().filter_map(|r| if let RegState::Again(at) = r.state { Some(at) } else { None });
-        own.chain(retries).chain(self.forget_at).fold(self.watch, Instant::min)
+        own.chain(self.regions.next_try()).chain(self.forget_at).fold(self.watch, Instant::min)
     }
 
     /// Does what is due at `now`.
@@ -378,24 +341,14 @@ impl<V: Objects> Session<V> {
             return;
         }
         let config = Arc::clone(&self.config);
-        for (number, region) in config.regions.iter().enumerate() {
-            let due = match self.regions[number].state {
-                RegState::Todo => true,
-                RegState::Again(at) => at <= now,
-                RegState::Pending | RegState::Done => false,
-            };
-            if due && self.own.len() < MAX_OUTSTANDING {
-                let first = region.priority;
-                let priority = if self.regions[number].takeover { region.takeover.unwrap_or(first) } else { first };
-                self.regions[number].state = RegState::Pending;
-                let target = Target { timeout: 0, priority, subtree: region.subtree.clone(), range: None };
-                let target = Box::new(target);
-                let body = Body::Register { instance: region.instance, target };
-                self.request(What::Register(number, priority), body, now);
-            }
+        while self.own.len() < MAX_OUTSTANDING
+            && let Some((number, priority)) = self.regions.take_due(&config.regions, now)
+        {
+            let Region { subtree, instance, .. } = &config.regions[number];
+            let target = Box::new(Target { timeout: 0, priority, subtree: subtree.clone(), range: None });
+            self.request(What::Register(number, priority), Body::Register { instance: *instance, target }, now);
         }
-        let undecided = self.regions.iter().any(Registration::is_undecided);
-        if self.caps_due && !undecided && self.own.len() < MAX_OUTSTANDING {
+        if self.caps_due && self.regions.all_decided() && self.own.len() < MAX_OUTSTANDING {
             self.caps_due = false;
             if let Some(caps) = &config.capabilities {
                 let body = Body::AddAgentCaps { id: Box::new(caps.id.clone()), descr: caps.description.as_bytes() };
@@ -528,18 +481,17 @@ impl<V: Objects> Session<V> {
             }
             What::Open => return Err(SessionError::OpenRefused(error)),
             What::Register(number, priority) if fine => {
-                if !std::mem::replace(&mut self.regions[number].served, true) {
+                let region = &self.config.regions[number];
+                if self.regions.accepted(number, region, priority, now) {
                     self.events.push_back(Event::Registered(number, priority));
                 }
-                self.regions[number].tries = 0;
-                self.regions[number].takeover = false;
-                if priority == self.config.regions[number].priority {
-                    self.regions[number].state = RegState::Done;
-                } else {
-                    self.again(number, now);
+            }
+            What::Register(number, _) => {
+                let region = &self.config.regions[number];
+                if self.regions.refused(number, region, error, now) {
+                    self.events.push_back(Event::Refused(number, error));
                 }
             }
-            What::Register(number, _) => self.refused(number, error, now),
             What::Caps if fine => {}
             What::Caps => self.events.push_back(Event::CapsRefused(error)),
             What::Ping => {}
@@ -555,31 +507,5 @@ impl<V: Objects> Session<V> {
         }
         self.pump(now);
         Ok(())
-    }
-
-    fn refused(&mut self, number: usize, error: ErrorCode, now: Instant) {
-        let region = &mut self.regions[number];
-        let taken = error == ErrorCode::DUPLICATE_REGISTRATION;
-        if taken && !region.served && !region.takeover && self.config.regions[number].takeover.is_some() {
-            region.takeover = true;
-            region.state = RegState::Todo;
-            return;
-        }
-        region.takeover = false;
-        if !region.served && region.told != Some(error) {
-            region.told = Some(error);
-            self.events.push_back(Event::Refused(number, error));
-        }
-        self.again(number, now);
-    }
-
-    /// Plans the next Register of a region.
-    fn again(&mut self, number: usize, now: Instant) {
-        let region = &mut self.regions[number];
-        let delay = Duration::from_secs(u64::from((1 << region.tries.min(5)).min(MAX_RETRY)));
-        region.tries += 1;
-        // Up to a fifth less, so that two subagents that wait for one place do not ask in step.
-        let less = self.jitter.hash_one(self.packet) % 1000;
-        region.state = RegState::Again(now + delay - delay.mul_f64(less as f64 / 5000.0));
     }
 }

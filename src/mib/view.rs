@@ -256,14 +256,27 @@ mod tests {
             let rows: Vec<_> = rows.iter().map(|(index, sometimes)| row(*index, sometimes.then_some(1))).collect();
             publisher.publish([PAIRS.fragment(&pairs), ROWS.fragment(&rows)]);
             let (view, now) = (publisher.view(), Instant::now());
-            let all: BTreeMap<Oid, Value> = view.walk(now).collect();
-            let mut first = pairs.clone();
-            first.sort_by_key(|p| (p.0, p.1));
-            first.dedup_by_key(|p| (p.0, p.1));
-            let holes = first.iter().filter(|p| p.2).count();
-            let ones: BTreeMap<u32, bool> = rows.iter().rev().map(|r| (r.index, r.sometimes.is_some())).collect();
-            let sometimes = ones.values().filter(|some| **some).count();
-            prop_assert_eq!(all.len(), first.len() + holes + 3 * ones.len() + sometimes, "the walk finds all");
+            let mut all = BTreeMap::new();
+            // Backwards, since of two rows with one index the first counts.
+            for (a, b, there) in pairs.iter().rev() {
+                let name = |column| Oid::from([1, 2, 1, 2, 3, column, *a, *b]);
+                all.insert(name(1), Value::Gauge32(*a));
+                all.remove(&name(3));
+                if *there {
+                    all.insert(name(3), Value::Gauge32(3));
+                }
+            }
+            for row in rows.iter().rev() {
+                let name = |column| Oid::from([1, 2, 1, 2, 1, column, row.index]);
+                all.insert(name(2), Value::Counter32(row.index));
+                all.remove(&name(3));
+                if row.sometimes.is_some() {
+                    all.insert(name(3), Value::Gauge32(1));
+                }
+                all.insert(name(4), Value::Gauge32(0));
+                all.insert(name(5), Value::Gauge32(0));
+            }
+            prop_assert!(view.walk(now).eq(all.clone()), "a walk finds all in order");
             for (start, include, end, inside) in asked {
                 let below = |subids: &[u32]| if inside { Oid::from([1, 2, 1, 2]).child(subids) } else { Oid::from(subids) };
                 let (start, end) = (below(&start), if end.is_empty() { Oid::new() } else { below(&end) });

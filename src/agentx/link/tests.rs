@@ -26,6 +26,20 @@ fn root() -> Oid {
     Oid::from([1, 3, 9])
 }
 
+/// The next connection; none for thirty seconds is a failure, not a hanging test.
+fn accept(listener: &UnixListener) -> io::Result<UnixStream> {
+    listener.set_nonblocking(true)?;
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        match listener.accept() {
+            Err(error) if error.kind() == ErrorKind::WouldBlock && Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            done => return done.and_then(|(stream, _)| stream.set_nonblocking(false).map(|()| stream)),
+        }
+    }
+}
+
 /// A link on its own thread and the listener it connects to.
 struct Fixture {
     listener: UnixListener,
@@ -65,7 +79,7 @@ impl Fixture {
 
     /// The next connection, opened and registered.
     fn accept(&self) -> Master {
-        let (stream, _) = self.listener.accept().unwrap();
+        let stream = accept(&self.listener).expect("a connection");
         stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
         let mut master = Master { stream, input: BytesMut::new(), packet: 0, seen: Vec::new() };
         for expected in ["Open", "Register"] {
@@ -175,6 +189,24 @@ fn p3_a_master_that_takes_nothing_for_two_seconds_is_left() {
 }
 
 #[test]
+fn p3_a_master_that_asks_faster_than_it_reads_costs_no_memory_without_end() {
+    let fixture = Fixture::new();
+    let mut master = fixture.accept();
+    let mut slow = master.stream.try_clone().unwrap();
+    // Enough to be no stall, far less than is asked for.
+    let reader = std::thread::spawn(move || {
+        let mut buffer = vec![0; 64 * 1024];
+        while slow.read(&mut buffer).is_ok_and(|count| count > 0) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    });
+    let most = 64 << 20;
+    let written = (0..most).step_by(44).find(|_| master.bulk(1).is_err() || master.bulk(50).is_err());
+    assert!(written.is_some(), "{most} octets were taken");
+    reader.join().unwrap();
+}
+
+#[test]
 fn p3_a_master_that_is_slow_for_a_second_gets_every_answer() {
     let fixture = Fixture::new();
     let mut master = fixture.accept();
@@ -253,7 +285,7 @@ fn an_address_where_no_master_speaks_does_not_keep_us_from_the_next_one() {
     let path = directory.path().join("other");
     let other = UnixListener::bind(&path).unwrap();
     let closing = std::thread::spawn(move || {
-        let (mut first, _) = other.accept().unwrap();
+        let mut first = accept(&other).unwrap();
         first.write_all(b"220 no master\r\n").unwrap();
         other
     });
@@ -263,7 +295,7 @@ fn an_address_where_no_master_speaks_does_not_keep_us_from_the_next_one() {
     master.bulk(1).unwrap();
     assert!(master.read().unwrap().1.starts_with("Response"));
     drop(master);
-    other.accept().expect("after a session that was open the first address has its turn again");
+    accept(&other).expect("after a session that was open the first address has its turn again");
 }
 
 #[test]
