@@ -5,7 +5,7 @@
 //! spool on a dead file server or a stuck showq silences one instance and not all.
 //!
 //! Readings are paced by the wall clock: the next one starts at least twenty times the last one's duration later. The first
-//! build of an index is exempt and runs at the lowest CPU priority. Nothing here writes, locks or changes a mode in the
+//! build of an index, and the reading of all defer logs that follows, are exempt and run at the lowest CPU priority. Nothing here writes, locks or changes a mode in the
 //! queue: group bits of queue files are orders to qmgr.
 
 mod conditions;
@@ -73,6 +73,8 @@ struct Watched {
     begun: Instant,
     interval: Duration,
     method: &'static str,
+    /// Whether the next reading is to follow at once.
+    unfinished: bool,
     snapshot: Option<Snapshot>,
     space: Option<Space>,
 }
@@ -133,6 +135,7 @@ impl QueueCollector {
             begun: now,
             interval,
             method: "",
+            unfinished: false,
             snapshot: None,
             space: None,
         }
@@ -201,9 +204,10 @@ impl QueueCollector {
         watched.space = reading.space;
         let took = watched.begun.elapsed();
         let configured = watched.instance.settings.queue.interval;
-        let pace = if reading.first_build { took } else { took * (PACE + 1) };
+        let pace = if reading.building { took } else { took * (PACE + 1) };
         watched.interval = configured.max(pace);
-        watched.due = watched.begun + watched.interval;
+        watched.unfinished = reading.unfinished;
+        watched.due = watched.begun + if reading.unfinished { took } else { watched.interval };
         watched.source.set_interval(watched.interval);
         match reading.result {
             Ok((method, snapshot)) => {
@@ -297,6 +301,7 @@ impl Watched {
             self.snapshot = None;
         }
         self.thread = None;
+        self.unfinished = false;
         self.due = Instant::now() + self.interval;
     }
 }
@@ -330,7 +335,7 @@ impl Collector for QueueCollector {
         if changed {
             self.publish();
         }
-        if self.is_reading() {
+        if self.is_reading() || self.watched.values().any(|w| w.unfinished) {
             return Next::Again;
         }
         let now = Instant::now();

@@ -16,6 +16,9 @@ use crate::{
 };
 use std::{path::Path, sync::Arc, time::Duration};
 
+/// Of a queue with more files the envelopes are shown before the defer logs are read.
+const SMALL: usize = 20_000;
+
 /// Why there are no numbers.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ReadError {
@@ -36,8 +39,10 @@ impl ReadError {
 pub(super) struct Reading {
     pub(super) result: Result<(&'static str, Snapshot), ReadError>,
     pub(super) space: Option<Space>,
-    /// Whether an index was built from nothing.
-    pub(super) first_build: bool,
+    /// Whether it was about building an index, which is exempt from pacing.
+    pub(super) building: bool,
+    /// Whether more is to be read at once.
+    pub(super) unfinished: bool,
 }
 
 /// Reads one instance's queue again and again.
@@ -45,11 +50,13 @@ pub(super) struct Reader {
     instance: Arc<Instance>,
     domains: Wanted,
     spool: Option<Spool>,
+    /// Whether the current reading is about building the index.
+    building: bool,
 }
 
 impl Reader {
     pub(super) fn new(instance: Arc<Instance>, domains: usize) -> Self {
-        Self { instance, domains: Wanted::new(domains), spool: None }
+        Self { instance, domains: Wanted::new(domains), spool: None, building: false }
     }
 
     /// Goes on for an instance with the same queue, whose parameters were read anew.
@@ -80,18 +87,27 @@ impl Reader {
                 other => other,
             },
         };
-        let first_build = self.spool.as_ref().is_some_and(Spool::was_built) && matches!(result, Ok(("spool", _)));
+        let by_spool = self.spool.as_ref().filter(|_| matches!(result, Ok(("spool", _))));
+        let unfinished = by_spool.is_some_and(Spool::is_unfinished);
+        let building = by_spool.is_some() && std::mem::take(&mut self.building);
         if let Ok((_, snapshot)) = &result {
             self.domains.remember(&snapshot.backlog);
         }
-        Reading { result, space: space(&self.instance.queue_directory), first_build }
+        Reading { result, space: space(&self.instance.queue_directory), building, unfinished }
     }
 
     fn spool(&mut self) -> Result<(&'static str, Snapshot), ReadError> {
         let delay = self.instance.duration("queue_run_delay").unwrap_or(Duration::from_secs(300));
         let depth = defer_depth(&self.instance);
         let spool = self.spool.get_or_insert_with(|| Spool::new(&self.instance.queue_directory, depth));
-        Ok(("spool", spool.read(&self.domains, delay)?))
+        self.building = spool.is_unfinished();
+        let mut snapshot = spool.read(&self.domains, delay)?;
+        self.building |= spool.was_built();
+        // A small queue is shown as a whole.
+        if spool.was_built() && spool.is_unfinished() && spool.files() <= SMALL {
+            snapshot = spool.read(&self.domains, delay)?;
+        }
+        Ok(("spool", snapshot))
     }
 
     fn showq(&self) -> Result<(&'static str, Snapshot), ReadError> {

@@ -91,8 +91,8 @@ pub(super) struct Snapshot {
     /// Whether mail of queues that are `None` stands in another one (showq's text up to 3.0).
     pub(super) merged: bool,
     pub(super) backlog: Backlog,
-    /// Recipients by [`DeferReason`].
-    pub(super) reasons: [u64; DeferReason::ALL.len()],
+    /// Recipients by [`DeferReason`]; `None` until all defer logs have been read.
+    pub(super) reasons: Option<[u64; DeferReason::ALL.len()]>,
     /// Files with group bits; `None`: the source does not tell.
     pub(super) group_bits: Option<u64>,
     /// When the file not looked at for longest was looked at.

@@ -6,6 +6,9 @@
 //! in a rotating sweep, all within ten minutes. Counts are exact at each reading; what is derived from modes and retry times
 //! of files at rest is at most that old.
 //!
+//! The first build reads the envelopes only, and shows what they say. The defer logs, which are as many files again, are
+//! read by the readings that follow at once; until then the reasons are unknown.
+//!
 //! incoming, active and maildrop are listed every time: they are small or busy, and a file there becomes a message (0600 →
 //! 0700) or loses recipients without its directory noticing.
 //!
@@ -41,11 +44,13 @@ use std::{
 
 /// All files are looked at again within so long: ten minutes less a refresh.
 const SWEEP: Duration = Duration::from_secs(565);
+/// So many defer logs are read at a reading while some are due.
+const LOGS: usize = 1 << 17;
 /// An mtime this young may stand still although the directory changes again: time stamps are coarse.
 const YOUNG: i64 = 2;
-/// So many threads build an index. More than most hosts have CPUs to spare: where the files have to come from a disk, they
+/// So many threads build an index. More than small hosts have CPUs to spare: where the files have to come from a disk they
 /// wait for it, and a disk serves several requests in the time of one.
-const BUILDERS: usize = 8;
+const BUILDERS: usize = 4;
 /// Deepest hash_queue_depth Postfix knows (MAX_DIR_DEPTH is 16).
 const DEPTH: usize = 16;
 
@@ -101,6 +106,16 @@ impl Spool {
     /// Whether the last reading built the index from nothing.
     pub(super) fn was_built(&self) -> bool {
         self.built
+    }
+
+    /// Whether the index is not complete yet: defer logs are still to be read.
+    pub(super) fn is_unfinished(&self) -> bool {
+        self.directories.values().any(|d| d.due)
+    }
+
+    /// How many files it knows.
+    pub(super) fn files(&self) -> usize {
+        self.directories.values().map(|d| d.entries.len()).sum()
     }
 
     /// Brings the index up to date and sums it up.
@@ -161,8 +176,12 @@ impl Spool {
                 Err(Errno::NOENT) => return self.gone(kind, &path),
                 Err(e) => return Err(self.error(&path, e)),
             };
-            let threads = if self.built { builders() } else { 1 };
-            let at = Place { root: root.as_fd(), defer_depth: self.defer_depth, store: &self.store };
+            let threads = if self.built { BUILDERS } else { 1 };
+            if self.built {
+                lower_priority();
+            }
+            let logs = !self.built;
+            let at = Place { root: root.as_fd(), defer_depth: self.defer_depth, store: &self.store, logs };
             if let Err(e) = directory.list(&fd, at, now, &mut self.hands, threads) {
                 return Err(self.error(&path, e));
             }
@@ -204,17 +223,20 @@ impl Spool {
     /// Looks again at so many files that all have been looked at within [`SWEEP`].
     fn sweep(&mut self, root: &OwnedFd, begun: Instant) -> Result<(), SpoolError> {
         let Some(last) = self.last else { return Ok(()) };
-        let files: usize = self.directories.values().map(|d| d.entries.len()).sum();
         let part = begun.saturating_duration_since(last).as_secs_f64() / SWEEP.as_secs_f64();
-        let mut quota = (files as f64 * part).ceil() as usize;
-        let mut order: Vec<(Instant, Vec<u8>)> = self
+        let mut quota = (self.files() as f64 * part).ceil() as usize;
+        if self.is_unfinished() {
+            lower_priority();
+            quota = quota.max(LOGS);
+        }
+        let mut order: Vec<(bool, Instant, Vec<u8>)> = self
             .directories
             .iter()
-            .filter(|(_, d)| d.looked_at.is_some_and(|at| at < last) && !d.entries.is_empty())
-            .filter_map(|(path, d)| Some((d.looked_at?, path.clone())))
+            .filter(|(_, d)| (d.due || d.looked_at.is_some_and(|at| at < last)) && !d.entries.is_empty())
+            .filter_map(|(path, d)| Some((!d.due, d.looked_at?, path.clone())))
             .collect();
         order.sort_unstable();
-        for (_, path) in order {
+        for (.., path) in order {
             if quota == 0 {
                 break;
             }
@@ -225,7 +247,7 @@ impl Spool {
                 Err(e) => return Err(self.error(&path, e)),
             };
             let Some(directory) = self.directories.get_mut(&path) else { continue };
-            let at = Place { root: root.as_fd(), defer_depth: self.defer_depth, store: &self.store };
+            let at = Place { root: root.as_fd(), defer_depth: self.defer_depth, store: &self.store, logs: true };
             match directory.sweep(&fd, at, &mut self.hands, quota) {
                 Ok(looked_at) => quota = quota.saturating_sub(looked_at),
                 Err(e) => return Err(self.error(&path, e)),
@@ -333,7 +355,7 @@ impl Spool {
             queues: queues.map(Some),
             merged: false,
             backlog,
-            reasons,
+            reasons: (!self.directories.values().any(|d| d.due)).then_some(reasons),
             group_bits: Some(group_bits),
             swept: self.directories.values().filter(|d| !d.entries.is_empty()).filter_map(|d| d.looked_at).min(),
         }
@@ -353,12 +375,10 @@ impl Spool {
     }
 }
 
-/// How many threads build an index: this one and those it starts, at the lowest CPU priority from now on.
-fn builders() -> usize {
-    // On Linux the priority is the thread's own, handed down to those it starts, and a reading's threads end with it.
-    // Where a sandbox refuses, the build is less polite and no less right.
+/// For the thread that reads, and for those it starts, which end with the reading.
+fn lower_priority() {
+    // On Linux the priority is the thread's own. Where a sandbox refuses, the build is less polite and no less right.
     let _ = rustix::process::setpriority_process(None, 19);
-    BUILDERS
 }
 
 fn store(store: &mut Mutex<Store>) -> &mut Store {

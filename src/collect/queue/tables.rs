@@ -254,7 +254,7 @@ impl Rows {
                 self.ages.push(AgeRow { instance, kind, bucket, messages, recipients });
             }
         }
-        for (reason, recipients) in DeferReason::ALL.into_iter().zip(snapshot.reasons) {
+        for (reason, recipients) in DeferReason::ALL.into_iter().zip(snapshot.reasons.into_iter().flatten()) {
             self.reasons.push(ReasonRow { instance, reason, recipients });
         }
     }

@@ -29,6 +29,8 @@ pub(super) struct Directory {
     mtime: Option<(i64, u64)>,
     /// When all its files had been looked at last.
     pub(super) looked_at: Option<Instant>,
+    /// Whether defer logs of its files are still to be read.
+    pub(super) due: bool,
     /// A sweep that is not through: when it began, and where it goes on.
     sweeping: Option<(Instant, u64)>,
 }
@@ -65,6 +67,7 @@ impl Directory {
             foreign: 0,
             mtime: None,
             looked_at: None,
+            due: false,
             sweeping: None,
         }
     }
@@ -130,6 +133,7 @@ impl Directory {
         self.foreign = found.foreign;
         self.mtime = (now.saturating_sub(stat.st_mtime) >= YOUNG).then(|| mtime(&stat));
         self.looked_at = Some(begun);
+        self.due = !at.logs && self.kind == QueueKind::Deferred && !self.entries.is_empty();
         self.sweeping = None;
         Ok(())
     }
@@ -210,6 +214,7 @@ impl Directory {
             let found = match listing.next() {
                 None => {
                     self.looked_at = Some(begun);
+                    self.due = false;
                     break None;
                 }
                 Some(Ok(found)) => found,

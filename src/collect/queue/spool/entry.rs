@@ -36,6 +36,8 @@ pub(super) mod flag {
     pub(in super::super) const EXTRA: u32 = 1 << 9;
     /// The file could not be opened: its recipients are unknown.
     pub(in super::super) const UNREADABLE: u32 = 1 << 10;
+    /// Its defer log is still to be read.
+    pub(in super::super) const DUE: u32 = 1 << 11;
 }
 
 const REASON: u32 = 0xf;
@@ -95,6 +97,13 @@ impl Entry {
         }
     }
 
+    /// The same file without recipients.
+    pub(super) fn without_recipients(mut self) -> Self {
+        self.bits &= !(REASON | flag::EXTRA) & ((1 << COUNT_SHIFT) - 1);
+        self.link = 0;
+        self
+    }
+
     /// Gives back what is kept elsewhere.
     pub(super) fn release(&self, extras: &mut Extras) {
         if self.has(flag::EXTRA) {
@@ -150,10 +159,14 @@ impl Recipients {
     }
 
     pub(super) fn add(&mut self, domain: Domain) {
+        self.add_many(domain, 1);
+    }
+
+    pub(super) fn add_many(&mut self, domain: Domain, recipients: u32) {
         // Mail to many domains comes sorted by the sender's list at best; a list of 1,000 costs little here.
         match self.domains.last_mut() {
-            Some((last, count)) if *last == domain => *count = count.saturating_add(1),
-            _ => self.domains.push((domain, 1)),
+            Some((last, count)) if *last == domain => *count = count.saturating_add(recipients),
+            _ => self.domains.push((domain, recipients)),
         }
         // However many recipients a file claims, what they take is bounded by the domains told apart.
         if self.domains.len() >= 4 * MOST {

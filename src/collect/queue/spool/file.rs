@@ -45,6 +45,8 @@ pub(super) struct Place<'a> {
     pub(super) root: BorrowedFd<'a>,
     pub(super) defer_depth: usize,
     pub(super) store: &'a Mutex<Store>,
+    /// Whether defer logs are read as well; if not, they are due.
+    pub(super) logs: bool,
 }
 
 /// What one who reads needs again and again.
@@ -96,7 +98,10 @@ impl<'a> Place<'a> {
         tools: &mut Tools,
     ) -> rustix::io::Result<Look> {
         match statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) if entry::stamp(&stat) == known.stamp => Ok(Look::Same),
+            Ok(stat) if entry::stamp(&stat) == known.stamp => Ok(match self.logs && known.has(flag::DUE) {
+                true => Look::Changed(self.with_reasons(name, known, tools)),
+                false => Look::Same,
+            }),
             Ok(_) => self.read(kind, directory, name, known.key, tools),
             Err(Errno::NOENT) => Ok(Look::Gone),
             Err(e) => Err(e),
@@ -180,12 +185,30 @@ impl<'a> Place<'a> {
             Err(_) => return Ok(Look::Changed(entry)),
         }
         if kind == QueueKind::Deferred {
-            self.read_defer_log(name, no_trace, log);
-            defer_log::read(log, |reason| recipients.add_reason(reason));
+            if self.logs {
+                self.read_defer_log(name, no_trace, log);
+                defer_log::read(log, |reason| recipients.add_reason(reason));
+            } else {
+                entry.set(flag::DUE);
+            }
         }
         recipients.merge();
         entry.set_recipients(recipients, |found| self.store().extras.add(found));
         Ok(Look::Changed(entry))
+    }
+
+    /// A file whose defer log was due.
+    fn with_reasons(&self, name: &CStr, known: &Entry, tools: &mut Tools) -> Entry {
+        let no_trace = tools.no_trace();
+        let Tools { recipients, log, .. } = tools;
+        self.read_defer_log(name, no_trace, log);
+        recipients.clear();
+        known.each_domain(&self.store().extras, |domain, count| recipients.add_many(domain, count));
+        defer_log::read(log, |reason| recipients.add_reason(reason));
+        let mut entry = known.without_recipients();
+        entry.clear(flag::DUE);
+        entry.set_recipients(recipients, |found| self.store().extras.add(found));
+        entry
     }
 
     /// The defer log of a message; empty where there is none.
