@@ -74,10 +74,15 @@ impl Locks {
         match (exact, of_inode.as_slice()) {
             (Some(lock), _) => holder(lock),
             (None, []) => self.not_held(queue_directory),
-            // btrfs and overlayfs show another device in /proc/locks than in stat(2): then the process has to be a master.
-            (None, candidates) => match candidates.iter().find(|l| self.is_master(l.pid)) {
-                Some(lock) => holder(lock),
-                None => Master::Stopped,
+            // btrfs and overlayfs show another device in /proc/locks than in stat(2): then the process has to be a master,
+            // and the only one. Several overlays can have a file with this number.
+            (None, candidates) => match candidates.iter().filter(|l| self.is_master(l.pid)).collect::<Vec<_>>()[..] {
+                [] => Master::Stopped,
+                [lock] => holder(lock),
+                _ => Master::Unknown(format!(
+                    "several masters hold a lock that could be {}; run the agent in the container of this Postfix",
+                    file.display()
+                )),
             },
         }
     }
@@ -155,6 +160,27 @@ mod tests {
         let text = "1: FLOCK  ADVISORY  WRITE 77 fe:01:567 0 EOF\n1: -> FLOCK  ADVISORY  WRITE 78 fe:01:567 0 EOF\n\
                     2: POSIX  ADVISORY  WRITE 79 00:2a:9 0 EOF\n3: FLOCK  ADVISORY  READ 80 00:2a:9 0 EOF\nrubbish\n";
         assert_eq!(parse(text), [Lock { pid: 77, major: 0xfe, minor: 1, inode: 567 }]);
+    }
+
+    #[test]
+    fn another_device_in_proc_locks_needs_the_only_master() {
+        let dir = tempfile::tempdir().unwrap();
+        let (proc, spool) = (dir.path().join("proc"), dir.path().join("spool"));
+        for (pid, name) in [(7, "sleep"), (8, "master"), (9, "master")] {
+            fs::create_dir_all(proc.join(pid.to_string())).unwrap();
+            fs::write(proc.join(format!("{pid}/comm")), format!("{name}\n")).unwrap();
+        }
+        fs::create_dir_all(spool.join("pid")).unwrap();
+        fs::write(spool.join("pid/master.pid"), "").unwrap();
+        let inode = fs::metadata(spool.join("pid/master.pid")).unwrap().st_ino();
+        let seen = |pids: &[u32]| {
+            let line = |pid: &u32| format!("1: FLOCK  ADVISORY  WRITE {pid} fff:fff:{inode} 0 EOF\n");
+            fs::write(proc.join("locks"), pids.iter().map(line).collect::<String>()).unwrap();
+            Locks::read_at(&proc).master(&spool)
+        };
+        assert_eq!(seen(&[7]), Master::Stopped, "no master");
+        assert_eq!(seen(&[7, 8]), Master::Running(8));
+        assert!(matches!(seen(&[8, 9]), Master::Unknown(why) if why.contains("several masters")));
     }
 
     #[test]
