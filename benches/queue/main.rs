@@ -9,7 +9,7 @@
 //!
 //! `QUEUE_BENCH=100000` limits the size, `QUEUE_BENCH=1000000/2` is that size and depth alone, `QUEUE_BENCH_PAUSE=5` the
 //! seconds between readings (the sweep then shrinks with it), `QUEUE_BENCH_ONLY=build` ends after the comparison with
-//! qshape. Needs root, and 8 GiB in /tmp for the million. Exit code 1 where a goal is missed.
+//! qshape. Needs root, and 8 GiB in /tmp for the million. Exit code 1 where the million misses a goal.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
@@ -231,7 +231,8 @@ fn measure(size: usize, depth: u32, pause: Duration, missed: &mut Vec<String>) {
     let found = find(&deferred);
     row("find -type f | wc -l", found, None);
     let goal = |what: &str, ratio: f64, limit: f64, missed: &mut Vec<String>| {
-        if ratio > limit {
+        // Of a small queue the fixed costs of both sides are compared, a process against a thread.
+        if size == 1_000_000 && ratio > limit {
             missed.push(format!("{size} × depth {depth}: {what} {ratio:.2}, goal {limit}"));
         }
     };
@@ -294,9 +295,7 @@ fn measure(size: usize, depth: u32, pause: Duration, missed: &mut Vec<String>) {
         "   an answer from the View: idle {:.1} µs (99.9 %: {:.0}), while building {:.1} µs ({:.0})",
         idle.0, idle.1, building.0, building.1
     );
-    if size == 1_000_000 {
-        goal("resident MiB", resident.max(settled) - before + 8.0, 96.0, missed);
-    }
+    goal("resident MiB", resident.max(settled) - before + 8.0, 96.0, missed);
 
     drop(index);
     warm(&all);
@@ -313,9 +312,7 @@ fn measure(size: usize, depth: u32, pause: Duration, missed: &mut Vec<String>) {
     drop(again);
     row("first build after qshape", build, Some((shape.0, "qshape")));
     println!("   {:42} {spent:9.3} {:8.2} × qshape", "  CPU time of it", spent / shape.1);
-    if size == 1_000_000 {
-        goal("first build / qshape", build / shape.0, 0.1, missed);
-    }
+    goal("first build / qshape", build / shape.0, 0.1, missed);
     if only_build {
         return;
     }

@@ -5,8 +5,9 @@
 //! spool on a dead file server or a stuck showq silences one instance and not all.
 //!
 //! Readings are paced by the wall clock: the next one starts at least twenty times the last one's duration later. The first
-//! build of an index, and the reading of all defer logs that follows, are exempt and run at the lowest CPU priority. Nothing here writes, locks or changes a mode in the
-//! queue: group bits of queue files are orders to qmgr.
+//! build of an index, and the reading of all defer logs that follows, are exempt and run at the lowest CPU priority.
+//!
+//! Nothing here writes, locks or changes a mode in the queue: group bits of queue files are orders to qmgr.
 
 mod conditions;
 mod domains;

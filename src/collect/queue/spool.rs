@@ -14,10 +14,10 @@
 //!
 //! Nothing here writes, locks or follows a symbolic link. A file that vanished is normal.
 
+mod batch;
 mod directory;
 mod entry;
 mod file;
-mod fresh;
 #[cfg(test)]
 mod tests;
 
@@ -51,6 +51,8 @@ const YOUNG: i64 = 2;
 /// So many threads build an index. More than small hosts have CPUs to spare: where the files have to come from a disk they
 /// wait for it, and a disk serves several requests in the time of one.
 const BUILDERS: usize = 4;
+/// So many threads look at the files of a directory that changed.
+const READERS: usize = 2;
 /// Deepest hash_queue_depth Postfix knows (MAX_DIR_DEPTH is 16).
 const DEPTH: usize = 16;
 
@@ -140,6 +142,9 @@ impl Spool {
             *self = Self { identity, ..Self::new(&self.root, self.defer_depth) };
         }
         self.built = self.last.is_none();
+        if self.built || self.is_unfinished() {
+            lower_priority();
+        }
         let trust = !on_network(&root);
         let now = Clock::now().wall;
         for kind in QueueKind::ALL {
@@ -176,13 +181,9 @@ impl Spool {
                 Err(Errno::NOENT) => return self.gone(kind, &path),
                 Err(e) => return Err(self.error(&path, e)),
             };
-            let threads = if self.built { BUILDERS } else { 1 };
-            if self.built {
-                lower_priority();
-            }
-            let logs = !self.built;
-            let at = Place { root: root.as_fd(), defer_depth: self.defer_depth, store: &self.store, logs };
-            if let Err(e) = directory.list(&fd, at, now, &mut self.hands, threads) {
+            let (logs, threads) = if self.built { (false, BUILDERS) } else { (true, READERS) };
+            let at = Place { root: root.as_fd(), defer_depth: self.defer_depth, store: &self.store, logs, threads };
+            if let Err(e) = directory.list(&fd, at, now, &mut self.hands) {
                 return Err(self.error(&path, e));
             }
         }
@@ -225,9 +226,10 @@ impl Spool {
         let Some(last) = self.last else { return Ok(()) };
         let part = begun.saturating_duration_since(last).as_secs_f64() / SWEEP.as_secs_f64();
         let mut quota = (self.files() as f64 * part).ceil() as usize;
+        let mut threads = 1;
         if self.is_unfinished() {
-            lower_priority();
             quota = quota.max(LOGS);
+            threads = BUILDERS;
         }
         let mut order: Vec<(bool, Instant, Vec<u8>)> = self
             .directories
@@ -247,7 +249,8 @@ impl Spool {
                 Err(e) => return Err(self.error(&path, e)),
             };
             let Some(directory) = self.directories.get_mut(&path) else { continue };
-            let at = Place { root: root.as_fd(), defer_depth: self.defer_depth, store: &self.store, logs: true };
+            let at =
+                Place { root: root.as_fd(), defer_depth: self.defer_depth, store: &self.store, logs: true, threads };
             match directory.sweep(&fd, at, &mut self.hands, quota) {
                 Ok(looked_at) => quota = quota.saturating_sub(looked_at),
                 Err(e) => return Err(self.error(&path, e)),

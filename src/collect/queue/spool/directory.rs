@@ -2,9 +2,9 @@
 
 use super::{
     YOUNG,
-    entry::{self, Entry, Extras, flag},
-    file::{Look, Place, Tools},
-    fresh::Fresh,
+    batch::Batch,
+    entry::{self, Entry, Extras, find, flag},
+    file::{Place, Tools},
 };
 use crate::postfix::{
     queue::QueueKind,
@@ -84,33 +84,23 @@ impl Directory {
         self.entries.iter().for_each(|entry| entry.release(extras));
     }
 
-    /// Lists it: files not there any more are forgotten, changed ones read again, new ones read by so many threads.
-    pub(super) fn list(
-        &mut self,
-        fd: &OwnedFd,
-        at: Place<'_>,
-        now: i64,
-        hands: &mut Hands,
-        threads: usize,
-    ) -> rustix::io::Result<()> {
+    /// Lists it: files not there any more are forgotten, changed ones read again, new ones read.
+    pub(super) fn list(&mut self, fd: &OwnedFd, at: Place<'_>, now: i64, hands: &mut Hands) -> rustix::io::Result<()> {
         let begun = Instant::now();
         // Before the first entry is read: what changes from now on shows in the mtime of the next time.
         let stat = fstat(fd)?;
         let mut found = Listed::default();
-        let result = self.look_around(fd, at, hands, threads, &mut found);
-        if let Err(e) = result {
-            // Keep what is known, without the half-seen marks.
-            found.new.iter().for_each(|entry| entry.release(&mut at.store().extras));
-            self.entries.iter_mut().for_each(|entry| entry.clear(flag::SEEN));
-            return Err(e);
-        }
+        self.entries.iter_mut().for_each(|entry| entry.clear(flag::SEEN));
+        let result = self.look_around(fd, at, hands, &mut found);
         let mut store = at.store();
         let extras = &mut store.extras;
-        self.entries.retain_mut(|entry| {
+        if let Err(e) = result {
+            found.new.iter().for_each(|entry| entry.release(extras));
+            return Err(e);
+        }
+        self.entries.retain(|entry| {
             let seen = entry.has(flag::SEEN);
-            if seen {
-                entry.clear(flag::SEEN);
-            } else {
+            if !seen {
                 entry.release(extras);
             }
             seen
@@ -144,12 +134,11 @@ impl Directory {
         fd: &OwnedFd,
         at: Place<'_>,
         hands: &mut Hands,
-        threads: usize,
         found: &mut Listed,
     ) -> rustix::io::Result<()> {
         let Hands { buffer, tools } = hands;
         let mut listing = RawDir::new(fd, buffer.spare_capacity_mut());
-        let mut fresh = Fresh::default();
+        let mut files = Batch::default();
         while let Some(entry) = listing.next() {
             let entry = entry?;
             let name = entry.file_name();
@@ -169,32 +158,39 @@ impl Directory {
                 bytes
                     if is_queue_id(bytes) && matches!(entry.file_type(), FileType::RegularFile | FileType::Unknown) =>
                 {
-                    match find(&self.entries, entry::key(entry.ino(), bytes)) {
-                        Some(place) => match at.look(self.kind, fd, name, &self.entries[place], tools)? {
-                            Look::Changed(mut new) => {
-                                new.set(flag::SEEN);
-                                self.entries[place].release(&mut at.store().extras);
-                                self.entries[place] = new;
-                            }
-                            Look::Same => self.entries[place].set(flag::SEEN),
-                            Look::Foreign => found.foreign += 1,
-                            Look::Gone => {}
-                        },
-                        None => {
-                            if fresh.add(entry.ino(), name) {
-                                fresh.read(self.kind, fd, at, tools, threads, found)?;
-                            }
-                        }
+                    if files.add(entry.ino(), name) {
+                        self.look_at(&mut files, fd, at, tools, found)?;
                     }
                 }
                 _ => found.foreign += 1,
             }
         }
-        fresh.read(self.kind, fd, at, tools, threads, found)
+        self.look_at(&mut files, fd, at, tools, found)
     }
 
-    /// Looks at up to `quota` files (and the rest of a buffer), and goes on from there the next time. Says how many it
-    /// were.
+    /// Looks at the files: known ones are brought up to date and marked, others go to `found`.
+    fn look_at(
+        &mut self,
+        files: &mut Batch,
+        fd: &OwnedFd,
+        at: Place<'_>,
+        tools: &mut Tools,
+        found: &mut Listed,
+    ) -> rustix::io::Result<()> {
+        let (mut looks, result) = files.look(self.kind, fd, &self.entries, at, tools);
+        let mut store = at.store();
+        for (place, new) in looks.changed {
+            self.entries[place as usize].release(&mut store.extras);
+            self.entries[place as usize] = new;
+            looks.same.push(place);
+        }
+        looks.same.iter().for_each(|place| self.entries[*place as usize].set(flag::SEEN));
+        found.new.append(&mut looks.new);
+        found.foreign += looks.foreign;
+        result
+    }
+
+    /// Looks at up to `quota` files, and goes on from there the next time. Says how many it were.
     pub(super) fn sweep(
         &mut self,
         fd: &OwnedFd,
@@ -202,58 +198,41 @@ impl Directory {
         hands: &mut Hands,
         quota: usize,
     ) -> rustix::io::Result<usize> {
-        let (begun, offset) = self.sweeping.unwrap_or_else(|| (Instant::now(), 0));
+        let (begun, offset) = self.sweeping.take().unwrap_or_else(|| (Instant::now(), 0));
         if offset > 0 {
             seek(fd, SeekFrom::Start(offset))?;
         }
         let Hands { buffer, tools } = hands;
         let mut listing = RawDir::new(fd, buffer.spare_capacity_mut());
-        let mut looked_at = 0;
-        let mut result = Ok(());
-        self.sweeping = loop {
-            let found = match listing.next() {
-                None => {
-                    self.looked_at = Some(begun);
-                    self.due = false;
-                    break None;
-                }
-                Some(Ok(found)) => found,
-                Some(Err(e)) => {
-                    result = Err(e);
-                    break None;
-                }
-            };
-            let next = found.next_entry_cookie();
+        let mut files = Batch::default();
+        let (mut count, mut next) = (0, None);
+        while let Some(found) = listing.next() {
+            let found = found?;
             let name = found.file_name();
-            if is_queue_id(name.to_bytes()) {
-                let key = entry::key(found.ino(), name.to_bytes());
-                // One that is not known came just now; the directory will be listed for it.
-                if let Some(place) = find(&self.entries, key) {
-                    looked_at += 1;
-                    match at.look(self.kind, fd, name, &self.entries[place], tools) {
-                        Ok(Look::Changed(new)) => {
-                            self.entries[place].release(&mut at.store().extras);
-                            self.entries[place] = new;
-                        }
-                        Ok(_) => {}
-                        Err(e) => {
-                            result = Err(e);
-                            break None;
-                        }
-                    }
-                }
+            // One that is not known came just now; the directory will be listed for it.
+            if !is_queue_id(name.to_bytes()) || find(&self.entries, entry::key(found.ino(), name.to_bytes())).is_none()
+            {
+                continue;
             }
-            if looked_at >= quota {
-                break Some((begun, next));
+            count += 1;
+            if files.add(found.ino(), name) {
+                self.look_at(&mut files, fd, at, tools, &mut Listed::default())?;
             }
-        };
-        result.map(|()| looked_at)
+            if count >= quota {
+                next = Some(found.next_entry_cookie());
+                break;
+            }
+        }
+        self.look_at(&mut files, fd, at, tools, &mut Listed::default())?;
+        match next {
+            Some(next) => self.sweeping = Some((begun, next)),
+            None => {
+                self.looked_at = Some(begun);
+                self.due = false;
+            }
+        }
+        Ok(count)
     }
-}
-
-/// The place of a key.
-fn find(entries: &[Entry], key: u64) -> Option<usize> {
-    entries.binary_search_by_key(&key, |entry| entry.key).ok()
 }
 
 fn mtime(stat: &Stat) -> (i64, u64) {

@@ -30,7 +30,7 @@ pub(super) mod flag {
     pub(in super::super) const NULL_SENDER: u32 = 1 << 5;
     pub(in super::super) const FORCED_EXPIRE: u32 = 1 << 6;
     pub(in super::super) const GROUP_BITS: u32 = 1 << 7;
-    /// Found in the listing that is going on.
+    /// Found since the last listing began.
     pub(in super::super) const SEEN: u32 = 1 << 8;
     /// What does not fit is in [`super::Extras`].
     pub(in super::super) const EXTRA: u32 = 1 << 9;
@@ -51,6 +51,11 @@ pub(super) fn key(inode: u64, name: &[u8]) -> u64 {
     hasher.write_u64(inode);
     hasher.write(name);
     hasher.finish()
+}
+
+/// The place of a key.
+pub(super) fn find(entries: &[Entry], key: u64) -> Option<usize> {
+    entries.binary_search_by_key(&key, |entry| entry.key).ok()
 }
 
 /// The fingerprint of a ctime.

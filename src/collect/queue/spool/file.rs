@@ -47,6 +47,8 @@ pub(super) struct Place<'a> {
     pub(super) store: &'a Mutex<Store>,
     /// Whether defer logs are read as well; if not, they are due.
     pub(super) logs: bool,
+    /// How many threads may look at files.
+    pub(super) threads: usize,
 }
 
 /// What one who reads needs again and again.

@@ -201,25 +201,46 @@ fn a_message_on_its_way_counts_once() {
 }
 
 #[test]
-fn many_threads_build_what_one_would() {
+fn many_threads_find_what_one_would() {
     let fake = Fake::new();
-    let recipients = |i: usize| -> Vec<String> { (0..1 + i % 3).map(|r| format!("u@d{}", (i + r) % 7)).collect() };
-    for i in 0..2_000 {
-        let list = recipients(i);
+    let put = |i: usize, generation: usize| {
+        let list: Vec<String> = (0..1 + i % 3).map(|r| format!("u@d{}", (i + r + generation) % 7)).collect();
         fake.put(&format!("deferred/{i:05X}FF"), &list.iter().map(String::as_str).collect::<Vec<_>>());
-    }
+        list
+    };
+    let seen = |snapshot: Snapshot| -> BTreeMap<String, u32> {
+        let top = snapshot.backlog.top.into_iter();
+        top.map(|(name, waiting)| (String::from_utf8_lossy(&name).into_owned(), waiting.recipients)).collect()
+    };
+    let sum = |recipients: &[Vec<String>]| {
+        let mut sum = BTreeMap::new();
+        recipients.iter().flatten().for_each(|r| *sum.entry(r[2..].to_owned()).or_insert(0) += 1);
+        sum
+    };
+    let mut recipients: Vec<_> = (0..3_000).map(|i| put(i, 0)).collect();
     std::os::unix::fs::symlink("x", fake.path("deferred/FFFFFFF")).unwrap();
     let mut spool = fake.spool();
     let snapshot = spool.read(&Wanted::new(50), Duration::ZERO).unwrap();
     assert!(spool.was_built());
-    let mut expected = BTreeMap::new();
-    (0..2_000).flat_map(recipients).for_each(|r| *expected.entry(r[2..].to_owned()).or_insert(0) += 1);
-    let seen: BTreeMap<String, u32> =
-        snapshot.backlog.top.iter().map(|(n, w)| (String::from_utf8_lossy(n).into_owned(), w.recipients)).collect();
-    assert_eq!(seen, expected);
     assert_eq!(snapshot.queue(DEFERRED).unwrap().ignored, Some(1));
-    assert_eq!(spool.counts(DEFERRED), (2_000, expected.values().map(|n| u64::from(*n)).sum()));
+    assert_eq!(seen(snapshot), sum(&recipients));
+
+    // Some go, some change where they are, some come, and some of the rest are no messages any more.
+    (0..500).for_each(|i| fs::remove_file(fake.path(&format!("deferred/{i:05X}FF"))).unwrap());
+    recipients[..500].fill(Vec::new());
+    (500..1_200).for_each(|i| recipients[i] = put(i, 1));
+    (1_200..1_250).for_each(|i| {
+        fs::set_permissions(fake.path(&format!("deferred/{i:05X}FF")), fs::Permissions::from_mode(0o600)).unwrap();
+    });
+    recipients[1_200..1_250].fill(Vec::new());
+    recipients.extend((3_000..3_600).map(|i| put(i, 0)));
+    let snapshot = spool.read(&Wanted::new(50), Duration::ZERO).unwrap();
     assert!(!spool.was_built());
+    let queue = snapshot.queue(DEFERRED).unwrap();
+    assert_eq!((queue.messages, queue.ignored), (3_050, Some(51)));
+    assert_eq!(seen(snapshot), sum(&recipients));
+    let several = recipients.iter().filter(|list| list.len() > 1).count();
+    assert_eq!(store(&mut spool.store).extras.used(), several, "nothing is kept of what is gone");
 }
 
 /// Modes, times and contents of everything below.
