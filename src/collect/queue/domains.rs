@@ -39,6 +39,18 @@ pub(super) fn of_address(address: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(trimmed.strip_suffix(b".").unwrap_or(trimmed).to_vec())
 }
 
+/// Recipients of one message by domain, made one entry a domain.
+pub(super) fn merge(by_domain: &mut Vec<(Domain, u32)>) {
+    by_domain.sort_unstable();
+    by_domain.dedup_by(|later, first| {
+        let same = later.0 == first.0;
+        if same {
+            first.1 = first.1.saturating_add(later.1);
+        }
+        same
+    });
+}
+
 /// Names → numbers. A number is free again once nothing waits for its domain.
 #[derive(Default)]
 pub(super) struct Domains {

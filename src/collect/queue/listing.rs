@@ -60,7 +60,7 @@ impl Count {
         let Some(mut current) = self.current.take() else { return };
         let queue = &mut self.queues[current.queue.position()];
         queue.add(&self.clock, current.arrival, current.recipients, current.octets);
-        merge(&mut current.by_domain);
+        domains::merge(&mut current.by_domain);
         self.waiting.resize(self.names.len() + 1, Waiting::default());
         for (domain, recipients) in current.by_domain {
             self.waiting[domain as usize].add(recipients, current.arrival);
@@ -76,8 +76,7 @@ impl Count {
             QueueKind::Maildrop | QueueKind::Incoming => !merged,
             QueueKind::Active | QueueKind::Deferred | QueueKind::Hold => true,
         };
-        let [a, b, c, d, e, f, g] = self.queues.map(Some);
-        let mut queues = [a, b, c, d, e, f, g];
+        let mut queues = self.queues.map(Some);
         for kind in QueueKind::ALL.into_iter().filter(|kind| !listed(*kind)) {
             queues[kind.position()] = None;
         }
@@ -91,18 +90,6 @@ impl Count {
             swept: None,
         }
     }
-}
-
-/// One entry a domain.
-fn merge(by_domain: &mut Vec<(domains::Domain, u32)>) {
-    by_domain.sort_unstable();
-    by_domain.dedup_by(|later, first| {
-        let same = later.0 == first.0;
-        if same {
-            first.1 = first.1.saturating_add(later.1);
-        }
-        same
-    });
 }
 
 impl Visitor for Count {
@@ -140,7 +127,7 @@ impl Visitor for Count {
             }
             // However long the list of recipients, what it takes is bounded by the names known.
             if current.by_domain.len() >= 1 << 18 {
-                merge(&mut current.by_domain);
+                domains::merge(&mut current.by_domain);
             }
         }
         if current.queue == QueueKind::Deferred && !reason.is_empty() {

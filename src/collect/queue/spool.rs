@@ -51,7 +51,7 @@ const YOUNG: i64 = 2;
 /// So many threads build an index. More than small hosts have CPUs to spare: where the files have to come from a disk they
 /// wait for it, and a disk serves several requests in the time of one.
 const BUILDERS: usize = 4;
-/// So many threads look at the files of a directory that changed.
+/// So many threads look at the files of an index that stands.
 const READERS: usize = 2;
 /// Deepest hash_queue_depth Postfix knows (MAX_DIR_DEPTH is 16).
 const DEPTH: usize = 16;
@@ -226,7 +226,7 @@ impl Spool {
         let Some(last) = self.last else { return Ok(()) };
         let part = begun.saturating_duration_since(last).as_secs_f64() / SWEEP.as_secs_f64();
         let mut quota = (self.files() as f64 * part).ceil() as usize;
-        let mut threads = 1;
+        let mut threads = READERS;
         if self.is_unfinished() {
             quota = quota.max(LOGS);
             threads = BUILDERS;

@@ -1,6 +1,6 @@
 //! What is remembered of one queue file: 32 octets.
 
-use super::super::domains::Domain;
+use super::super::domains::{self, Domain};
 use crate::postfix::defer_reason::DeferReason;
 use rustc_hash::FxHasher;
 use rustix::fs::Stat;
@@ -189,14 +189,7 @@ impl Recipients {
 
     /// One entry a domain.
     pub(super) fn merge(&mut self) {
-        self.domains.sort_unstable();
-        self.domains.dedup_by(|later, first| {
-            let same = later.0 == first.0;
-            if same {
-                first.1 = first.1.saturating_add(later.1);
-            }
-            same
-        });
+        domains::merge(&mut self.domains);
     }
 
     /// Domain, number and reason where there is one domain and one reason (or none) for all: nearly all mail.
