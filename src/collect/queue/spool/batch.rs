@@ -31,6 +31,8 @@ pub(super) struct Batch {
     files: Vec<(u64, u32)>,
     /// Each ends with a NUL.
     names: Vec<u8>,
+    /// Whether files that are not known are left alone.
+    known_only: bool,
 }
 
 /// What looking at them gave. Places are those in the directory's entries.
@@ -43,6 +45,10 @@ pub(super) struct Looks {
 }
 
 impl Batch {
+    pub(super) fn of_known() -> Self {
+        Self { known_only: true, ..Self::default() }
+    }
+
     /// Says whether it is time to look at them.
     pub(super) fn add(&mut self, inode: u64, name: &CStr) -> bool {
         self.files.push((inode, self.names.len() as u32));
@@ -70,6 +76,7 @@ impl Batch {
                 let key = entry::key(inode, name.to_bytes());
                 let place = entry::find(entries, key);
                 let look = match place {
+                    None if self.known_only => continue,
                     Some(place) => at.look(kind, directory, name, &entries[place], tools),
                     None => at.read(kind, directory, name, key, tools),
                 };

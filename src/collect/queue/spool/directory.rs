@@ -3,7 +3,7 @@
 use super::{
     YOUNG,
     batch::Batch,
-    entry::{self, Entry, Extras, find, flag},
+    entry::{Entry, Extras, flag},
     file::{Place, Tools},
 };
 use crate::postfix::{
@@ -204,18 +204,16 @@ impl Directory {
         }
         let Hands { buffer, tools } = hands;
         let mut listing = RawDir::new(fd, buffer.spare_capacity_mut());
-        let mut files = Batch::default();
+        // One that is not known came just now; the directory will be listed for it.
+        let mut files = Batch::of_known();
         let (mut count, mut next) = (0, None);
         while let Some(found) = listing.next() {
             let found = found?;
-            let name = found.file_name();
-            // One that is not known came just now; the directory will be listed for it.
-            if !is_queue_id(name.to_bytes()) || find(&self.entries, entry::key(found.ino(), name.to_bytes())).is_none()
-            {
+            if !is_queue_id(found.file_name().to_bytes()) {
                 continue;
             }
             count += 1;
-            if files.add(found.ino(), name) {
+            if files.add(found.ino(), found.file_name()) {
                 self.look_at(&mut files, fd, at, tools, &mut Listed::default())?;
             }
             if count >= quota {

@@ -119,7 +119,7 @@ impl Entry {
     /// How many recipients.
     pub(super) fn recipients(&self, extras: &Extras) -> u32 {
         match extras.of(self) {
-            Some(extra) => extra.domains.iter().fold(0, |sum: u32, (_, count)| sum.saturating_add(*count)),
+            Some(shares) => shares.iter().filter_map(Share::domain).fold(0, |sum, (_, n)| sum.saturating_add(n)),
             None => self.bits >> COUNT_SHIFT,
         }
     }
@@ -127,7 +127,7 @@ impl Entry {
     /// Every domain with its recipients.
     pub(super) fn each_domain(&self, extras: &Extras, mut visit: impl FnMut(Domain, u32)) {
         match extras.of(self) {
-            Some(extra) => extra.domains.iter().for_each(|(domain, count)| visit(*domain, *count)),
+            Some(shares) => shares.iter().filter_map(Share::domain).for_each(|(domain, count)| visit(domain, count)),
             None if self.bits >> COUNT_SHIFT > 0 => visit(self.link, self.bits >> COUNT_SHIFT),
             None => {}
         }
@@ -136,7 +136,7 @@ impl Entry {
     /// Every reason (its place in [`DeferReason::ALL`]) with its recipients.
     pub(super) fn each_reason(&self, extras: &Extras, mut visit: impl FnMut(usize, u32)) {
         match extras.of(self) {
-            Some(extra) => extra.reasons.iter().for_each(|(reason, count)| visit(usize::from(*reason), *count)),
+            Some(shares) => shares.iter().filter_map(Share::reason).for_each(|(reason, count)| visit(reason, count)),
             None => {
                 if let Some(reason) = (self.bits & REASON).checked_sub(1) {
                     visit(reason as usize, self.bits >> COUNT_SHIFT);
@@ -207,33 +207,46 @@ impl Recipients {
     }
 }
 
-struct Extra {
-    domains: Box<[(Domain, u32)]>,
-    reasons: Box<[(u8, u32)]>,
+/// Recipients of one message that have a domain, or a reason, in common.
+#[derive(Clone, Copy)]
+enum Share {
+    Domain(Domain, u32),
+    Reason(u8, u32),
 }
 
-/// What does not fit into an [`Entry`].
+impl Share {
+    fn domain(&self) -> Option<(Domain, u32)> {
+        if let Self::Domain(domain, count) = *self { Some((domain, count)) } else { None }
+    }
+
+    fn reason(&self) -> Option<(usize, u32)> {
+        if let Self::Reason(reason, count) = *self { Some((reason.into(), count)) } else { None }
+    }
+}
+
+/// What does not fit into an [`Entry`]; one piece of memory a message, because all of them are visited at every reading.
 #[derive(Default)]
 pub(super) struct Extras {
-    slots: Vec<Option<Box<Extra>>>,
+    slots: Vec<Option<Box<[Share]>>>,
     free: Vec<u32>,
 }
 
 impl Extras {
-    fn of(&self, entry: &Entry) -> Option<&Extra> {
+    fn of(&self, entry: &Entry) -> Option<&[Share]> {
         if entry.has(flag::EXTRA) { self.slots.get(entry.link as usize)?.as_deref() } else { None }
     }
 
     pub(super) fn add(&mut self, found: &Recipients) -> u32 {
-        let extra = Extra { domains: found.domains.as_slice().into(), reasons: found.reasons.as_slice().into() };
-        let extra = Some(Box::new(extra));
+        let domains = found.domains.iter().map(|(domain, count)| Share::Domain(*domain, *count));
+        let reasons = found.reasons.iter().map(|(reason, count)| Share::Reason(*reason, *count));
+        let shares = Some(domains.chain(reasons).collect());
         match self.free.pop() {
             Some(place) => {
-                self.slots[place as usize] = extra;
+                self.slots[place as usize] = shares;
                 place
             }
             None => {
-                self.slots.push(extra);
+                self.slots.push(shares);
                 self.slots.len() as u32 - 1
             }
         }
