@@ -39,7 +39,7 @@ chaos: deps
 
 fuzz:
 	@set -e; for target in $$(cd fuzz && cargo +nightly fuzz list); do \
-		(cd fuzz && cargo +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS)); \
+		(cd fuzz && cargo +nightly fuzz run $$target -- -timeout=10 -max_total_time=$(FUZZ_SECONDS)); \
 	done
 
 lint:

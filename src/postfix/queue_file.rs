@@ -163,7 +163,9 @@ impl Reader {
                         envelope.complete = true;
                         break;
                     }
-                    Some((end, _)) => offset = end,
+                    // Content ends behind its beginning, or the size record is damaged and leads in circles.
+                    Some((end, _)) if end >= offset => offset = end,
+                    Some(_) => break,
                     None => {}
                 },
                 b'p' => {
@@ -201,6 +203,9 @@ impl Reader {
         }
         // Each record costs at least its head: a loop of empty records is bounded as well.
         self.spent += 2;
+        if self.spent >= BUDGET {
+            return Ok(Step::Damaged);
+        }
         let head = self.window(file, offset, 6)?;
         let Some((&kind, rest)) = head.split_first() else { return Ok(Step::End) };
         let mut length = 0_u64;

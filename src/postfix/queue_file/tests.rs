@@ -133,6 +133,18 @@ fn pointers_are_followed_and_loops_end() {
     assert!(!read(&w.0).unwrap().0.complete);
 }
 
+/// Found by fuzzing: a size record that has the content end before it begins made the reader go round for ever.
+#[test]
+fn content_that_ends_before_it_begins_is_damage() {
+    for (size, offset, recipients) in [(96, 1, 9), (1, 96, 9), (1, 1, 0)] {
+        let mut w = Writer::default();
+        w.size(size, offset, recipients);
+        w.record(b'S', b"a@b").record(b'R', b"one@x").record(b'M', b"").record(b'E', b"");
+        let (envelope, seen) = read(&w.0).unwrap();
+        assert_eq!((envelope.complete, seen), (false, vec!["one@x".to_owned()]), "{size} {offset}");
+    }
+}
+
 #[test]
 fn damage_is_an_error_or_an_incomplete_message() {
     assert!(matches!(read(b""), Err(QueueFileError::Empty)));
