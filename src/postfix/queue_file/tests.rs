@@ -145,6 +145,21 @@ fn content_that_ends_before_it_begins_is_damage() {
     }
 }
 
+/// Ten thousand rounds are allowed; what happens in one is in the buffer and still costs.
+#[test]
+fn a_long_loop_is_bounded_as_a_whole() {
+    let mut w = Writer::default();
+    w.record(b'S', b"a@b");
+    let start = w.0.len();
+    (0..20_000).for_each(|_| {
+        w.record(b'R', b"");
+    });
+    w.record(b'p', format!("{start:>15}").as_bytes());
+    let envelope = Reader::default().read(w.0.as_slice(), |_| {}).unwrap();
+    assert!(!envelope.complete);
+    assert!(envelope.recipients <= BUDGET / 2, "{}", envelope.recipients);
+}
+
 #[test]
 fn damage_is_an_error_or_an_incomplete_message() {
     assert!(matches!(read(b""), Err(QueueFileError::Empty)));
