@@ -8,7 +8,6 @@ use crate::common::{
     wait_for,
 };
 use postfix_agentx::{
-    agentx::Objects,
     collect::{
         self, Collector, Context, Next,
         health::{AgentCounters, Health},
@@ -17,7 +16,7 @@ use postfix_agentx::{
     config::{self, Config, QueueSource},
     mib::Publisher,
     postfix::instance::Instance,
-    smi::Value,
+    smi::{Objects, Value},
     state::StateDirectory,
 };
 use rustix::process::Signal;
@@ -60,7 +59,7 @@ impl Watch {
         };
         context.instances.set(instances.iter().enumerate().map(read).collect());
         let mut collector = QueueCollector::new(context.clone());
-        collect::run_once(&mut collector);
+        collect::runner::run_once(&mut collector);
         Self { context, collector, _state: state }
     }
 

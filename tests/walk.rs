@@ -2,13 +2,12 @@
 
 use crate::common::{self, ROOT, TestAgent, TestPostfix, TestSnmpd, Value, oid};
 use postfix_agentx::{
-    agentx::Objects,
     collect::{
         self,
         health::{AgentCounters, Health, SourceKind},
     },
     mib::Publisher,
-    smi::Oid,
+    smi::{Objects, Oid},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
