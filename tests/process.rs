@@ -7,7 +7,6 @@ use crate::common::{
     oid_numbers, tool, wait_for,
 };
 use postfix_agentx::{
-    agentx::Objects,
     collect::{
         self, Collector, Context,
         health::{AgentCounters, Health},
@@ -16,7 +15,7 @@ use postfix_agentx::{
     config::{self, Config},
     mib::{Publisher, View},
     postfix::instance::Instance,
-    smi,
+    smi::{self, Objects},
     state::StateDirectory,
 };
 use rustix::process::Signal;
