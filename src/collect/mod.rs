@@ -7,6 +7,7 @@
 pub mod health;
 pub mod instance;
 pub mod log;
+pub mod probe;
 pub mod process;
 pub mod queue;
 pub mod registry;

@@ -15,7 +15,7 @@ use rustls::{
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
         verify_server_cert_signed_by_trust_anchor, verify_server_name,
     },
-    crypto::{CryptoProvider, WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature},
+    crypto::{WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature},
     pki_types::{CertificateDer, ServerName, UnixTime},
     server::ParsedCertificate,
 };
@@ -162,13 +162,13 @@ pub async fn handshake(
     let name = ServerName::try_from(server.expected_name().to_owned())
         .map_err(|_| Fault::Tls(format!("`{}` can be no name in a certificate; set server_name", server.expected_name())))?;
     let recorder = Arc::new(Recorder { trust, seen: Mutex::default() });
-    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+    let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(|e| Fault::Tls(e.to_string()))?
         .dangerous()
         .with_custom_certificate_verifier(recorder.clone())
         .with_no_client_auth();
-    let config = ClientConfig { resumption: Resumption::disabled(), ..config };
+    config.resumption = Resumption::disabled();
     let result = TlsConnector::from(Arc::new(config)).connect(name, stream).await;
     let seen = recorder.seen.lock().unwrap_or_else(PoisonError::into_inner).take();
     match (result, seen) {
@@ -254,9 +254,4 @@ impl ServerCertVerifier for Recorder {
         }
         schemes
     }
-}
-
-/// The provider every part of this program uses.
-pub fn provider() -> CryptoProvider {
-    ring::default_provider()
 }
