@@ -91,7 +91,7 @@ async fn submit(probe: &str, trip: &RoundTrip, run: &mut Run) -> Result<(), Faul
             let (program, from, to) = (program.clone(), trip.from.clone(), trip.to.clone());
             let left = run.timeout;
             run.mail.sent = true;
-            let ran = run.offload.run("sendmail", move || sendmail::run(&program, &from, &to, message, left)).await?;
+            let ran = run.offload.run("sendmail", move || sendmail::run(&program, &from, &to, &message, left)).await?;
             if let Err(why) = ran {
                 // postdrop takes a message as a whole or not at all; its complaint means it did not.
                 run.mail.sent = false;
