@@ -11,6 +11,7 @@
 pub mod count;
 pub mod counters;
 pub mod engine;
+mod filters;
 mod flow;
 mod follow;
 mod ids;
@@ -18,7 +19,7 @@ mod journal;
 mod operation;
 mod places;
 mod publish;
-mod reject;
+pub mod reject;
 mod rotated;
 mod saved;
 mod senders;
