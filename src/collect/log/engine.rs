@@ -385,7 +385,8 @@ impl Engine {
     fn whose(&mut self, owner: Option<usize>, whole: &[u8]) -> Resolved {
         let tag = Tag::new(whole);
         if tag.name.is_empty() {
-            let syslog: [&[u8]; 5] = [b"rsyslogd", b"systemd-journald", b"journald", b"syslog-ng", b"syslogd"];
+            // Older journalds call themselves `journal`.
+            let syslog: [&[u8]; 5] = [b"rsyslogd", b"systemd-journald", b"journal", b"syslog-ng", b"syslogd"];
             if syslog.iter().any(|name| tag.program.starts_with(name)) {
                 return Resolved::Syslog;
             }
@@ -396,7 +397,12 @@ impl Engine {
         // postfix(1) and postmulti(1) have no other name before they have read main.cf.
         let nameless = matches!(
             tag.program,
-            b"postfix" | b"postfix-script" | b"postfix-wrapper" | b"postfix-tls-script" | b"postmulti" | b"postmulti-script"
+            b"postfix"
+                | b"postfix-script"
+                | b"postfix-wrapper"
+                | b"postfix-tls-script"
+                | b"postmulti"
+                | b"postmulti-script"
         );
         let tag = if tag.name.is_empty() && nameless { bare } else { tag };
         if tag.name.is_empty() {

@@ -102,7 +102,13 @@ const CLASSES: &[(RejectReason, &[&str])] = &[
     (RejectReason::Resources, &["insufficient system", "queue file write error", "internal error", "local problem"]),
     (
         RejectReason::MessageSize,
-        &["message size exceeds", "message file too big", "message too big", "file too big", "chunk exceeds message size"],
+        &[
+            "message size exceeds",
+            "message file too big",
+            "message too big",
+            "file too big",
+            "chunk exceeds message size",
+        ],
     ),
     (RejectReason::Protocol, &["too many hops"]),
     (RejectReason::RateLimit, &["too many ", "rate limit", "too much mail", "throttl"]),
@@ -268,15 +274,33 @@ mod tests {
     #[test]
     fn names_of_clients_are_no_reasons() {
         for (reply, class) in [
-            ("450 4.1.8 <newsletter@policy.example>: Sender address rejected: Domain not found; from=<newsletter@policy.example>", SenderAddress),
+            (
+                "450 4.1.8 <newsletter@policy.example>: Sender address rejected: Domain not found; from=<newsletter@policy.example>",
+                SenderAddress,
+            ),
             ("554 5.7.1 <throttle.example[192.0.2.1]>: Client host rejected: no; from=<a@b>", ClientHost),
-            ("550 5.1.1 <blocked using evil1@x>: Recipient address rejected: User unknown; from=<a@b>", UnknownRecipient),
+            (
+                "550 5.1.1 <blocked using evil1@x>: Recipient address rejected: User unknown; from=<a@b>",
+                UnknownRecipient,
+            ),
             ("454 4.7.1 <x blocked using evil-list; y@z.example>: Relay access denied; from=<a@b>", RelayDenied),
-            ("450 4.1.1 <a@b>: Recipient address rejected: unverified address: host mx[1.2.3.4] said: 450 Greylisted; from=<x@y> to=<a@b> proto=SMTP", RecipientAddress),
-            ("550 5.7.1 <a@b>: Recipient address rejected: no mail from greylist-report@lists.example; from=<a@b>", RecipientAddress),
-            ("550 5.7.1 <a@b>: Recipient address rejected: Please see http://spf.example/policy?id=x; from=<a@b>", RecipientAddress),
+            (
+                "450 4.1.1 <a@b>: Recipient address rejected: unverified address: host mx[1.2.3.4] said: 450 Greylisted; from=<x@y> to=<a@b> proto=SMTP",
+                RecipientAddress,
+            ),
+            (
+                "550 5.7.1 <a@b>: Recipient address rejected: no mail from greylist-report@lists.example; from=<a@b>",
+                RecipientAddress,
+            ),
+            (
+                "550 5.7.1 <a@b>: Recipient address rejected: Please see http://spf.example/policy?id=x; from=<a@b>",
+                RecipientAddress,
+            ),
             ("550 5.1.1 <a@b>: Sender address rejected: Access denied; from=<a@b>", Policy),
-            ("550 5.7.23 <a@b>: Recipient address rejected: Message rejected due to: SPF fail - not authorized. Please see http://x; from=<a@b>", Policy),
+            (
+                "550 5.7.23 <a@b>: Recipient address rejected: Message rejected due to: SPF fail - not authorized. Please see http://x; from=<a@b>",
+                Policy,
+            ),
         ] {
             let details = format!("RCPT from x[192.0.2.1]: {reply}");
             assert_eq!(RejectReason::of(&refusal(details.as_bytes()).unwrap()), class, "{reply}");

@@ -144,7 +144,8 @@ impl Instance {
                 // `proxy-reject: END-OF-MESSAGE: 554 …` has no client; an empty reply is a proxy that hung up.
                 let refused = if proxy { proxied(details) } else { refusal(details) }.unwrap_or_default();
                 let temporary = refused.temporary.unwrap_or(proxy);
-                let end = [b"END-OF-MESSAGE", &b"DATA"[..], b"BDAT"].iter().any(|stage| refused.stage.starts_with(stage));
+                let end =
+                    [b"END-OF-MESSAGE", &b"DATA"[..], b"BDAT"].iter().any(|stage| refused.stage.starts_with(stage));
                 if end && !proxy {
                     // The message is refused as a whole, not one of its recipients.
                     id.into_iter().for_each(|id| ids.remove(id));
@@ -178,7 +179,7 @@ impl Instance {
             b"filter" => mail.filtered += 1,
             b"milter-quarantine" => mail.held += 1,
             b"prepend" | b"bcc" | b"permit" | b"info" | b"warn" | b"warning" | b"delay" | b"hangup" | b"dunno"
-            | b"strip" | b"ignore" | b"replace" | b"milter-accept" | b"proxy-accept" => {}
+            | b"strip" | b"ignore" | b"replace" | b"milter-accept" | b"proxy-accept" | b"abort" => {}
             other => return other.starts_with(b"milter-"),
         }
         true
@@ -295,7 +296,9 @@ impl Instance {
             // `550 5.7.1 Service unavailable; client [address] blocked using LIST`, of postscreen's own words.
             let listed = [&b"Service unavailable; client ["[..], b"Service currently unavailable; client ["];
             let words = reply.get(10..).filter(|words| listed.iter().any(|w| words.starts_with(w)));
-            let list = words.and_then(|words| blocked_using(&words[..words.iter().position(|b| *b == b'<').unwrap_or(words.len())]));
+            let list = words.and_then(|words| {
+                blocked_using(&words[..words.iter().position(|b| *b == b'<').unwrap_or(words.len())])
+            });
             let reason = match list {
                 Some(list) => {
                     let slot = self.dnsbl_slot(Some(list), true);
