@@ -21,7 +21,9 @@ impl Instance {
             self.state.reloads += 1;
             true
         } else {
-            rest.starts_with(b"terminating on signal ")
+            [&b"terminating on signal "[..], b"master exit time has arrived", b"ignoring status update from child "]
+                .iter()
+                .any(|word| rest.starts_with(word))
         }
     }
 

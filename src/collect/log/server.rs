@@ -225,8 +225,9 @@ impl Instance {
             b"reject" => {
                 mail.cleanup_rejects += 1;
                 ids.remove(id);
-                let temporary = text::temporary(check_text(details)).unwrap_or(false);
-                self.rejected(RejectReason::Content, temporary);
+                // A MIME error has no text of an administrator (cleanup_mime_error_callback()).
+                let text = if details.starts_with(b"mime-error ") { &[][..] } else { check_text(details) };
+                self.rejected(RejectReason::Content, text::temporary(text).unwrap_or(false));
             }
             b"milter-reject" => {
                 mail.milter_rejects += 1;
