@@ -235,6 +235,6 @@ pub(crate) fn collectors(context: &Context) -> Vec<Box<dyn Collector>> {
         Box::new(collect::process::ProcessCollector::new(context.clone())),
         Box::new(collect::log::LogCollector::new(context.clone())),
         Box::new(collect::queue::QueueCollector::new(context.clone())),
-        Box::new(collect::health::Watchdog(context.health.clone())),
+        (collect::health::REGISTRATION.make)(context),
     ]
 }
