@@ -4,13 +4,12 @@ mod common;
 
 use common::{ROOT, TestAgent, TestPostfix, TestSnmpd, Value, oid};
 use postfix_agentx::{
-    agentx::Objects,
     collect::{
         self,
         health::{AgentCounters, Health, SourceKind},
     },
     mib::Publisher,
-    smi::Oid,
+    smi::{Objects, Oid},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -29,6 +29,7 @@ mod template;
 mod twins;
 
 pub use tables::TABLES;
+pub(crate) use tail::is_gzip;
 
 use self::{
     counters::Totals,

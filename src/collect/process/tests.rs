@@ -3,12 +3,11 @@
 
 use super::*;
 use crate::{
-    agentx::Objects,
     collect::health::{self, AgentCounters, Health},
     config::Config,
     mib::Publisher,
     postfix::instance::tests::instance,
-    smi::Value,
+    smi::{Objects, Value},
     state::StateDirectory,
 };
 use rustix::fs::{major, minor};

@@ -2,16 +2,15 @@
 
 use super::*;
 use crate::{
-    agentx::Objects,
     collect::{
         catalogue,
         health::{AgentCounters, Health},
-        run_once,
+        runner::run_once,
     },
     config::{Config, QueueSource},
     mib::Publisher,
     postfix::{instance::tests::instance, queue::QueueKind},
-    smi::Value,
+    smi::{Objects, Value},
     state::StateDirectory,
 };
 use std::{
