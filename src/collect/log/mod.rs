@@ -19,6 +19,7 @@ mod operation;
 mod places;
 mod publish;
 mod reject;
+mod rotated;
 mod saved;
 mod senders;
 mod server;
@@ -297,6 +298,16 @@ impl LogCollector {
                     }
                 }
                 self.totals_since = now();
+            }
+            if progress.recounted {
+                for user in &stream.users {
+                    if let Some(instance) = self.engine.instances.get_mut(*user) {
+                        instance.state.discontinuities += 1;
+                        instance.state.since = now();
+                    }
+                }
+                self.totals_since = now();
+                self.dirty = true;
             }
             let new = before != stream.source.counters;
             self.dirty |= new || progress.bytes > 0;
