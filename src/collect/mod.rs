@@ -35,6 +35,13 @@ pub struct Registration {
     pub make: fn(&Context) -> Box<dyn Collector>,
 }
 
+impl Registration {
+    /// A new collector, whose refreshes health hears of.
+    pub fn collector(&'static self, context: &Context) -> Box<dyn Collector> {
+        Box::new(runner::Watched::new(self, context))
+    }
+}
+
 /// All collectors. `health` is the last one: where each runs once, it publishes what the others reported.
 pub static COLLECTORS: &[&Registration] = &[
     &instance::REGISTRATION,

@@ -1,5 +1,5 @@
 use super::*;
-use crate::{agentx::Objects, smi::Value};
+use crate::smi::{Objects, Value};
 use std::collections::BTreeSet;
 
 fn health() -> Health {
@@ -16,15 +16,13 @@ fn row(attempt: Attempt, last_success: Option<Duration>) -> SourceRow {
     SourceRow { attempt, last_success: last_success.map(|ago| row.created.checked_sub(ago).unwrap()), ..row }
 }
 
-/// Lets a source have been found, and heard of last, this long ago.
-fn age(health: &Health, key: SourceKey, by: Duration) {
-    let mut hub = health.lock();
-    let row = hub.state.sources.get_mut(&key).unwrap();
-    row.heard -= by;
-    row.last_success = row.last_success.map(|at| at - by);
-    // `created` is what a handle knows its row by: only sources without one that is dropped are aged here.
-    if key.kind == SourceKind::Instance {
-        row.created -= by;
+impl Health {
+    /// Lets it be this long ago that the collector of `source` was heard of.
+    pub(in crate::collect) fn age(&self, source: &Source, by: Duration) {
+        let mut hub = self.lock();
+        let row = hub.state.sources.get_mut(&source.key).unwrap();
+        row.heard -= by;
+        row.last_success = row.last_success.map(|at| at - by);
     }
 }
 
@@ -118,8 +116,8 @@ fn a_collector_that_ends_its_refreshes_without_a_report_is_failing() {
     let refreshed = || health.refreshed("queue", &[SourceKind::Queue]);
     refreshed();
     assert_eq!(queue.status(), Status::Starting, "not at once: a first reading takes its time");
-    age(&health, queue.key, Duration::from_secs(200));
-    age(&health, log.key, Duration::from_secs(200));
+    health.age(&queue, Duration::from_secs(200));
+    health.age(&log, Duration::from_secs(200));
     assert_eq!(queue.status(), Status::Starting, "a refresh that has not ended is a catch-up");
     refreshed();
     assert_eq!(
@@ -134,7 +132,7 @@ fn a_collector_that_ends_its_refreshes_without_a_report_is_failing() {
     queue.success("spool", Duration::ZERO);
     assert_eq!(queue.status(), Status::Ok);
     queue.disabled();
-    age(&health, queue.key, Duration::from_secs(200));
+    health.age(&queue, Duration::from_secs(200));
     refreshed();
     assert_eq!(queue.status(), Status::Disabled);
 }
@@ -147,8 +145,7 @@ fn a_collector_that_passes_an_instance_over_is_failing_until_it_does_not() {
     let refreshed = || health.refreshed("queue", &[SourceKind::Queue]);
     refreshed();
     assert_eq!(statuses(&health).len(), 1, "it may not have seen the list yet");
-    age(&health, SourceKey::of_instance(1, SourceKind::Instance), Duration::from_secs(31));
-    instance.success("postconf", Duration::ZERO);
+    health.lock().state.sources.get_mut(&instance.key).unwrap().created -= Duration::from_secs(31);
     refreshed();
     assert_eq!(statuses(&health)[1], ("out queue".to_owned(), Status::Failing));
     let queue = health.source(1, "out", SourceKind::Queue, Duration::from_secs(30));
@@ -183,7 +180,7 @@ fn a_status_is_published_at_once_and_counts_at_the_next_tick() {
     assert!(Arc::ptr_eq(&before, &health.0.publisher.view()), "nothing has moved");
     queue.failure("no permission");
     assert_eq!(get(4), Ok(Value::Integer(2)));
-    age(&health, queue.key, Duration::from_secs(200));
+    health.age(&queue, Duration::from_secs(200));
     watchdog.refresh();
     assert_eq!(get(4), Ok(Value::Integer(3)), "time alone changes a status");
 }
