@@ -372,6 +372,10 @@ fn located(error: &serde_yaml::Error, file: &str) -> String {
     let Some(at) = error.location() else { return format!("{file}: {text}") };
     // It names the place in its own words first; once is enough.
     let own = format!("error: line {} column {}: ", at.line(), at.column());
-    let text = text.strip_prefix(&own).unwrap_or(&text).replace("<input>", file);
+    let mut text = text.strip_prefix(&own).unwrap_or(&text).replace("<input>", file);
+    // The snippet would show a password that somebody wrote here instead of its file's name.
+    if text.lines().skip(1).any(|line| line.contains("password:")) {
+        text = text.lines().next().unwrap_or_default().to_owned();
+    }
     format!("{file}:{}:{}: {text}", at.line(), at.column())
 }

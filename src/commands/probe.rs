@@ -29,8 +29,8 @@ pub(super) fn run(file: Option<&Path>, name: Option<&str>) -> Result<ExitCode, F
     let environment = Arc::new(Environment::system());
     let mut down = false;
     for probe in chosen {
-        let run = run::run(probe, environment.clone(), &mut Memory::default(), Vec::new());
-        let outcome = runtime.block_on(run);
+        let mut memory = Memory::default();
+        let outcome = runtime.block_on(run::run(probe, environment.clone(), &mut memory, Vec::new()));
         down |= outcome.failure.is_some();
         match print(&probe.name, &outcome) {
             Err(e) if e.kind() != io::ErrorKind::BrokenPipe => return Err(Failure::System("standard output", e)),
@@ -52,7 +52,11 @@ fn print(name: &str, outcome: &Outcome) -> io::Result<()> {
     }
     if let Some(certificate) = outcome.judged.as_ref().and_then(|judged| judged.certificate.as_ref()) {
         let days = certificate.days_left(run::unix_now());
-        writeln!(out, "  {} ({}), from {}, for {}, {days} days left", certificate.subject, certificate.key, certificate.issuer, certificate.names)?;
+        writeln!(
+            out,
+            "  {} ({}), from {}, for {}, {days} days left",
+            certificate.subject, certificate.key, certificate.issuer, certificate.names
+        )?;
     }
     Ok(())
 }

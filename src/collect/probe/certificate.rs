@@ -3,11 +3,11 @@
 //! A file may hold the private key as well (smtpd_tls_chain_files does): its octets are cleared from memory, and only
 //! certificates leave this module.
 
+use rustix::fs::{Mode, OFlags};
 use rustls::pki_types::{
     CertificateDer,
     pem::{self, SectionKind},
 };
-use rustix::fs::{Mode, OFlags};
 use std::{
     fs::File,
     io::{self, Read},

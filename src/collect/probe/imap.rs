@@ -116,7 +116,8 @@ pub fn event(response: &[u8], literal: bool) -> Option<Event> {
     let nested = response.iter().filter(|octet| **octet == b'(').count() > 16;
     let ascii: Vec<u8>;
     let octets = if literal {
-        if !response.get(..64.min(response.len())).is_some_and(|head| memchr::memmem::find(head, b" FETCH ").is_some()) {
+        if !response.get(..64.min(response.len())).is_some_and(|head| memchr::memmem::find(head, b" FETCH ").is_some())
+        {
             return Some(Event::Other);
         }
         response
@@ -499,7 +500,9 @@ impl Imap {
             match event {
                 Some(Event::Continue) => return Ok(exists),
                 Some(Event::Exists) => exists = true,
-                Some(Event::Done { tag: of, .. }) if of == tag => return Err(Fault::Refused { command: name, reply: line }),
+                Some(Event::Done { tag: of, .. }) if of == tag => {
+                    return Err(Fault::Refused { command: name, reply: line });
+                }
                 Some(Event::Done { .. }) | None => return Err(Fault::NotTheProtocol(line, "IMAP")),
                 Some(_) => {}
             }
@@ -632,7 +635,10 @@ mod tests {
         assert_eq!(plain("* SEARCH"), Some(Event::Search(vec![])));
         assert_eq!(plain("* OK [UIDNEXT 4392] next"), Some(Event::Status(Word::Ok, Code::UidNext(4392))));
         assert_eq!(plain("* BYE gone"), Some(Event::Status(Word::Bye, Code::None)));
-        assert_eq!(plain("p1 OK [READ-ONLY] done"), Some(Event::Done { tag: "p1".into(), ok: true, code: Code::ReadOnly }));
+        assert_eq!(
+            plain("p1 OK [READ-ONLY] done"),
+            Some(Event::Done { tag: "p1".into(), ok: true, code: Code::ReadOnly })
+        );
         assert_eq!(plain("p1 NO [TRYCREATE] no"), Some(Event::Done { tag: "p1".into(), ok: false, code: Code::None }));
         assert_eq!(plain("+ "), Some(Event::Continue));
         assert_eq!(plain("+"), Some(Event::Continue));
@@ -640,7 +646,10 @@ mod tests {
         assert_eq!(plain("220 mx ESMTP"), None);
         assert_eq!(plain("+OK POP3 ready"), Some(Event::Continue));
         let caps = plain("* CAPABILITY IMAP4rev1 auth=plain IDLE uidplus");
-        assert_eq!(caps, Some(Event::Capabilities(["IMAP4REV1", "AUTH=PLAIN", "IDLE", "UIDPLUS"].map(String::from).into())));
+        assert_eq!(
+            caps,
+            Some(Event::Capabilities(["IMAP4REV1", "AUTH=PLAIN", "IDLE", "UIDPLUS"].map(String::from).into()))
+        );
         let fetch = b"* 3 FETCH (UID 7 BODY[HEADER.FIELDS (X-POSTFIX-AGENTX-PROBE)] {6}\r\nA: \xff\r\n)\r\n";
         assert_eq!(event(fetch, true), Some(Event::Fetch { uid: Some(7), body: Some(b"A: \xff\r\n".to_vec()) }));
     }

@@ -123,7 +123,9 @@ mod tests {
         let text = String::from_utf8(message.clone()).unwrap();
         assert_eq!(Stamp::of(&message), Some(stamp.clone()), "{text}");
         assert!(text.is_ascii(), "{text}");
-        for wanted in ["From: <probe@example.com>\r\n", "To: <to@example.org>\r\n", "Auto-Submitted: auto-generated\r\n"] {
+        for wanted in
+            ["From: <probe@example.com>\r\n", "To: <to@example.org>\r\n", "Auto-Submitted: auto-generated\r\n"]
+        {
             assert!(text.contains(wanted), "{text}");
         }
         assert!(text.lines().all(|line| line.len() <= 998));
@@ -137,7 +139,8 @@ mod tests {
         let stamp = Stamp::of(format!("Subject: x\r\nx-postfix-agentx-PROBE:{value}\r\n\r\n").as_bytes()).unwrap();
         assert_eq!((stamp.owner.as_str(), stamp.sent), ("a@b", 5));
         assert_eq!(Stamp::of(format!("Subject: x\r\n\r\n{HEADER}: {value}\r\n").as_bytes()), None, "quoted in a body");
-        for wrong in ["a@b;5", ";5;00112233445566778899aabbccddeeff", "a;x;00112233445566778899aabbccddeeff", "a;5;zz"] {
+        for wrong in ["a@b;5", ";5;00112233445566778899aabbccddeeff", "a;x;00112233445566778899aabbccddeeff", "a;5;zz"]
+        {
             assert_eq!(Stamp::of(format!("{HEADER}: {wrong}\r\n\r\n").as_bytes()), None, "{wrong}");
         }
     }

@@ -136,7 +136,8 @@ impl Pop3 {
         let here = self.list().await?;
         let still: FxHashSet<u64> = here.iter().map(|(_, id)| *id).collect();
         foreign.0.retain(|id| still.contains(id));
-        let unknown: Vec<_> = here.iter().rev().filter(|(_, id)| !foreign.0.contains(id)).take(LOOKS).copied().collect();
+        let unknown: Vec<_> =
+            here.iter().rev().filter(|(_, id)| !foreign.0.contains(id)).take(LOOKS).copied().collect();
         let mut removed = false;
         for (number, id) in unknown {
             let Some(stamp) = self.stamp(number).await? else {
@@ -207,7 +208,8 @@ impl Pop3 {
 
     async fn pick(&mut self, run: &mut Run, foreign: &mut Foreign) -> Result<bool, Fault> {
         let here = self.list().await?;
-        let unknown: Vec<_> = here.iter().rev().filter(|(_, id)| !foreign.0.contains(id)).take(LOOKS).copied().collect();
+        let unknown: Vec<_> =
+            here.iter().rev().filter(|(_, id)| !foreign.0.contains(id)).take(LOOKS).copied().collect();
         for (number, id) in unknown {
             let stamp = self.stamp(number).await?;
             if stamp.is_none() {

@@ -159,8 +159,9 @@ pub async fn handshake(
     stream: Box<dyn Stream>,
 ) -> Result<(TlsStream<Box<dyn Stream>>, Seen), Fault> {
     let trust = if server.verify { Some(trust(run, server.ca_file.clone()).await?) } else { None };
-    let name = ServerName::try_from(server.expected_name().to_owned())
-        .map_err(|_| Fault::Tls(format!("`{}` can be no name in a certificate; set server_name", server.expected_name())))?;
+    let name = ServerName::try_from(server.expected_name().to_owned()).map_err(|_| {
+        Fault::Tls(format!("`{}` can be no name in a certificate; set server_name", server.expected_name()))
+    })?;
     let recorder = Arc::new(Recorder { trust, seen: Mutex::default() });
     let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
@@ -185,9 +186,15 @@ pub async fn handshake(
 
 fn handshake_error(error: &std::io::Error) -> String {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
-        Some(Error::InvalidMessage(_)) => "what the server sent is no TLS; is tls: starttls or implicit right for this port?".into(),
-        Some(Error::AlertReceived(alert)) => format!("the server refused the handshake ({alert:?}); TLS 1.2 and 1.3 are spoken here"),
-        Some(Error::PeerIncompatible(why)) => format!("the server speaks no TLS of today ({why:?}); 1.2 and 1.3 are spoken here"),
+        Some(Error::InvalidMessage(_)) => {
+            "what the server sent is no TLS; is tls: starttls or implicit right for this port?".into()
+        }
+        Some(Error::AlertReceived(alert)) => {
+            format!("the server refused the handshake ({alert:?}); TLS 1.2 and 1.3 are spoken here")
+        }
+        Some(Error::PeerIncompatible(why)) => {
+            format!("the server speaks no TLS of today ({why:?}); 1.2 and 1.3 are spoken here")
+        }
         _ => error.to_string(),
     }
 }

@@ -60,7 +60,9 @@ pub fn place(probe: &Probe) -> String {
         Kind::RoundTrip(RoundTrip { retrieve: Retrieve::Imap { server, folder }, .. }) => {
             format!("{folder} at {}", server.target())
         }
-        Kind::RoundTrip(RoundTrip { retrieve: Retrieve::Pop3(server), .. }) => format!("the mailbox at {}", server.target()),
+        Kind::RoundTrip(RoundTrip { retrieve: Retrieve::Pop3(server), .. }) => {
+            format!("the mailbox at {}", server.target())
+        }
         Kind::RoundTrip(RoundTrip { retrieve: Retrieve::Maildir(path), .. }) => path.display().to_string(),
         Kind::Smtp(_) | Kind::Certificate(_) => String::new(),
     }

@@ -38,7 +38,10 @@ fn the_example_of_the_documentation_is_taken() {
 
 #[test]
 fn ports_and_tls_follow_from_each_other() {
-    let server = |text: &str| match parse(&format!("probes: [{{ name: a, kind: smtp, smtp: {{ host: h, {text} }} }}]")).remove(0).kind {
+    let server = |text: &str| match parse(&format!("probes: [{{ name: a, kind: smtp, smtp: {{ host: h, {text} }} }}]"))
+        .remove(0)
+        .kind
+    {
         Kind::Smtp(smtp) => (smtp.server.port, smtp.server.tls),
         other => panic!("{other:?}"),
     };
@@ -85,7 +88,8 @@ fn what_cannot_work_is_refused_with_the_probe_and_the_remedy() {
         assert!(message.starts_with("test.yaml:2:"), "{text}: {message}");
         assert!(message.contains(hint), "{text}: {message}");
     }
-    let twice = refused("probes:\n- { name: a, kind: certificate, file: /x }\n- { name: a, kind: certificate, file: /y }\n");
+    let twice =
+        refused("probes:\n- { name: a, kind: certificate, file: /x }\n- { name: a, kind: certificate, file: /y }\n");
     assert!(twice.contains("two probes are called `a`"), "{twice}");
 }
 
@@ -96,4 +100,11 @@ fn a_password_without_tls_stays_on_this_host() {
             "probes: [{{ name: a, kind: smtp, smtp: {{ host: '{host}', user: u, password_file: /p, tls: none }} }}]"
         ));
     }
+}
+
+#[test]
+fn a_password_written_in_the_file_is_refused_and_not_repeated() {
+    let message =
+        refused("probes:\n- name: a\n  kind: smtp\n  smtp:\n    host: h\n    user: u\n    password: hunter22\n");
+    assert!(message.contains("password") && !message.contains("hunter22"), "{message}");
 }

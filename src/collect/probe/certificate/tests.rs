@@ -13,11 +13,16 @@ fn rsa_and_ec_agree_with_openssl_and_garbage_is_a_reason() {
     let directory = tempfile::tempdir().unwrap();
     let at = directory.path();
     for (key, shown) in [("rsa:2048", "RSA 2048"), ("ec -pkeyopt ec_paramgen_curve:P-256", "EC P-256")] {
-        let new = format!("req -x509 -newkey {key} -nodes -keyout k.pem -out c.pem -days 30 -subj /CN=mx.example -addext subjectAltName=DNS:mx.example,IP:192.0.2.1");
+        let new = format!(
+            "req -x509 -newkey {key} -nodes -keyout k.pem -out c.pem -days 30 -subj /CN=mx.example -addext subjectAltName=DNS:mx.example,IP:192.0.2.1"
+        );
         openssl(at, &new);
         let chains = read_file(&at.join("c.pem")).unwrap();
         let certificate = Certificate::parse(&chains[0][0]).unwrap();
-        assert_eq!((certificate.subject.as_str(), certificate.names.as_str()), ("CN=mx.example", "mx.example 192.0.2.1"));
+        assert_eq!(
+            (certificate.subject.as_str(), certificate.names.as_str()),
+            ("CN=mx.example", "mx.example 192.0.2.1")
+        );
         assert_eq!(certificate.key, shown);
         let end = openssl(at, "x509 -in c.pem -noout -enddate -dateopt iso_8601");
         let shown = jiff::Timestamp::from_second(certificate.not_after).unwrap().to_string().replace('T', " ");
