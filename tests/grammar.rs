@@ -14,7 +14,7 @@ use postfix_agentx::{
 use std::{collections::BTreeMap, fs, path::Path};
 
 #[path = "log/fields.rs"]
-mod fields;
+pub mod fields;
 use fields::{FIELDS, Field, HOSTILE, replaced};
 
 fn data(name: &str) -> String {

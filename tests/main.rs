@@ -13,6 +13,7 @@ mod config;
 mod garbage;
 mod grammar;
 mod harness;
+mod hostile;
 mod log;
 mod mib;
 mod postfix;

@@ -297,10 +297,14 @@ impl Engine {
     fn line(&mut self, source: &mut Source, raw: &[u8], previous: Option<&[u8]>) {
         source.counters.lines += 1;
         // Records are other forms of the same lines; what goes on is counted when it is whole.
-        let record = match source.export.take(raw) {
-            Taken::No => record::json(raw),
-            Taken::Kept => return,
-            Taken::Entry(record) => Some(record),
+        let record = if source.export.wants(raw) {
+            match source.export.take(raw) {
+                Taken::No => record::json(raw),
+                Taken::Kept => return,
+                Taken::Entry(record) => Some(record),
+            }
+        } else {
+            None
         };
         let line = record.as_ref().map_or_else(|| Line::split(raw), record::Record::line);
         if !self.options.hosts.is_empty() && !self.options.hosts.iter().any(|host| *host == line.host) {
