@@ -127,34 +127,32 @@ fn broken(error: io::Error) -> Fault {
 }
 
 /// An address needs no resolver.
-fn resolve<'a>(run: &'a Run, server: &'a Server) -> impl Future<Output = Result<Vec<SocketAddr>, Fault>> + 'a {
-    async move {
-        let (host, port) = (server.host.clone(), server.port);
-        let found = match host.parse::<IpAddr>() {
-            Ok(address) => vec![SocketAddr::new(address, port)],
-            Err(_) => {
-                let lookup = run.environment.resolve.clone();
-                let name = host.clone();
-                run.offload
-                    .run("the name server's answer", move || lookup(&name, port))
-                    .await?
-                    .map_err(|source| Fault::Resolve { host: host.clone(), source })?
-            }
-        };
-        let wanted = |address: &SocketAddr| match server.ip {
-            Family::Any => true,
-            Family::V4 => address.is_ipv4(),
-            Family::V6 => address.is_ipv6(),
-        };
-        let addresses: Vec<SocketAddr> = found.into_iter().filter(wanted).take(ADDRESSES).collect();
-        if addresses.is_empty() {
-            let family = match server.ip {
-                Family::Any => "usable",
-                Family::V4 => "IPv4",
-                Family::V6 => "IPv6",
-            };
-            return Err(Fault::NoAddress(host, family));
+async fn resolve(run: &Run, server: &Server) -> Result<Vec<SocketAddr>, Fault> {
+    let (host, port) = (server.host.clone(), server.port);
+    let found = match host.parse::<IpAddr>() {
+        Ok(address) => vec![SocketAddr::new(address, port)],
+        Err(_) => {
+            let lookup = run.environment.resolve.clone();
+            let name = host.clone();
+            run.offload
+                .run("the name server's answer", move || lookup(&name, port))
+                .await?
+                .map_err(|source| Fault::Resolve { host: host.clone(), source })?
         }
-        Ok(addresses)
+    };
+    let wanted = |address: &SocketAddr| match server.ip {
+        Family::Any => true,
+        Family::V4 => address.is_ipv4(),
+        Family::V6 => address.is_ipv6(),
+    };
+    let addresses: Vec<SocketAddr> = found.into_iter().filter(wanted).take(ADDRESSES).collect();
+    if addresses.is_empty() {
+        let family = match server.ip {
+            Family::Any => "usable",
+            Family::V4 => "IPv4",
+            Family::V6 => "IPv6",
+        };
+        return Err(Fault::NoAddress(host, family));
     }
+    Ok(addresses)
 }

@@ -44,7 +44,7 @@ fn hostile_servers_cost_a_probe_its_deadline_and_have_their_stage() {
     let long = server(|mut s| while s.write_all(&[b'x'; 4_096]).is_ok() {});
     let slow = server(|mut s| {
         while s.write_all(b"2").is_ok() {
-            thread::sleep(Duration::from_millis(100))
+            thread::sleep(Duration::from_millis(100));
         }
     });
     let silent = server(|mut s| drop(s.read(&mut [0; 1])));
