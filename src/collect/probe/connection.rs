@@ -9,7 +9,6 @@ use super::{
 };
 use crate::config::probe::{Family, Server};
 use std::{
-    future::Future,
     io,
     net::{IpAddr, SocketAddr},
 };
