@@ -87,7 +87,9 @@ impl Measured {
         };
         let mut begun = Instant::now();
         loop {
-            match self.collector.refresh() {
+            let next = self.collector.refresh();
+            self.context.health.tick();
+            match next {
                 Next::After(wait) if successes(self) == before => {
                     thread::sleep(wait.min(Duration::from_millis(20)));
                     begun = Instant::now();

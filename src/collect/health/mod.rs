@@ -163,8 +163,9 @@ impl Health {
         ]);
     }
 
-    /// What the watchdog does: publishes what has moved, and what time has changed.
-    fn tick(&self) {
+    /// Publishes what has moved, and what time has changed. The watchdog does so once a second; who reads successes or
+    /// durations without one calls it first.
+    pub fn tick(&self) {
         let mut hub = self.lock();
         let now = Instant::now();
         let rows = hub.state.sources.values().filter(|row| row.key.has_row());

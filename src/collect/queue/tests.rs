@@ -217,6 +217,7 @@ fn readings_keep_their_distance() {
     for (first, factor) in [(true, 1), (false, 21)] {
         collector.follow_instances();
         again(&mut collector);
+        context.health.tick();
         let watched = &collector.watched[&1];
         let Some(Value::Gauge32(took)) = get(&context, &[1, 1, 3, 1, 6, 1, 2]) else { panic!("no duration") };
         let took = Duration::from_millis(u64::from(took));
