@@ -69,6 +69,7 @@ impl Watch {
             let count = |i, column| watch.gauge(&[1, 1, 3, 1, column, i, 2]).unwrap();
             (1..=instances).map(|i| count(i, 7) + count(i, 8)).collect()
         };
+        self.context.health.tick();
         let before = attempts(self);
         wait_for("another reading", common::PATIENCE, || {
             if let Next::After(wait) = self.collector.refresh() {
