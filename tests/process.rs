@@ -65,14 +65,15 @@ fn wait_for_or<T>(timeout: Duration, mut ask: impl FnMut() -> Option<T>) -> Opti
     })
 }
 
-/// postfixServiceIndex by `name/type`.
+/// postfixServiceIndex by `name/type`. A row that came between the two walks is left to the next call.
 fn services(client: &mut UdpClient, instance: u32) -> BTreeMap<String, u32> {
     let column = |client: &mut UdpClient, descriptor| {
         let rows = client.walk(&oid(descriptor, &[instance])).expect("a walk");
         rows.into_iter().map(|(name, value)| (*oid_numbers(&name).last().unwrap(), value.text().unwrap()))
     };
     let types: BTreeMap<u32, String> = column(client, "postfixServiceType").collect();
-    column(client, "postfixServiceName").map(|(index, name)| (format!("{name}/{}", types[&index]), index)).collect()
+    let names = column(client, "postfixServiceName");
+    names.filter_map(|(index, name)| Some((format!("{name}/{}", types.get(&index)?), index))).collect()
 }
 
 #[track_caller]
