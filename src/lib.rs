@@ -35,4 +35,5 @@ pub mod dump;
 pub mod mib;
 pub mod postfix;
 pub mod smi;
+pub mod snmp;
 pub mod state;
