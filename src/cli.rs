@@ -24,13 +24,27 @@ pub enum Command {
     /// Look at configuration, Postfix, rights, state directory and snmpd, and say what to do about each
     Check(ConfigFile),
     /// Count log files from start to end and print every counter
-    Count(crate::collect::log::count::Args),
+    Count(Count),
 }
 
 /// Which configuration.
 #[derive(Debug, Args)]
 pub struct ConfigFile {
     /// Configuration file [default: /etc/postfix-agentx.yaml where that exists, else the built-in defaults]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// What to count and how to print it.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Count {
+    /// Log files, oldest first; .gz are decompressed, - is standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// Configuration file with log.hosts, log.filters and log.reinject_labels; without it none of them
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 }

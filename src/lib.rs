@@ -19,21 +19,20 @@
 //! 2. [`collect`]: what a collector is, then [`collect::instance`] as the model of one, and [`collect::health`];
 //! 3. [`postfix`]: what Postfix itself defines;
 //! 4. [`agentx`]: RFC 2741, without a word of Postfix;
-//! 5. [`daemon`]: the wiring.
+//! 5. `wiring`, then [`commands`].
 
 #![warn(unreachable_pub)]
 // Nothing that comes from a socket, a file or a log line may panic. Tests and benchmarks may.
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod agentx;
-pub mod check;
 pub mod cli;
 pub mod collect;
+pub mod commands;
 pub mod config;
-pub mod daemon;
-pub mod dump;
 pub mod mib;
 pub mod postfix;
 pub mod smi;
 pub mod snmp;
 pub mod state;
+mod wiring;

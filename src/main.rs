@@ -2,11 +2,8 @@
 
 use clap::Parser;
 use postfix_agentx::{
-    check,
     cli::{Cli, Command},
-    collect::log::count,
-    daemon::{self, Failure},
-    dump,
+    commands,
 };
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
@@ -23,14 +20,5 @@ fn main() -> ExitCode {
         .with_target(false)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .init();
-    let result = match cli.command {
-        Command::Run(file) => daemon::run(file.config.as_deref()),
-        Command::Dump(file) => dump::run(file.config.as_deref()),
-        Command::Check(file) => check::run(file.config.as_deref()),
-        Command::Count(args) => count::run(&args).map(|()| ExitCode::SUCCESS).map_err(Failure::from),
-    };
-    result.unwrap_or_else(|failure| {
-        eprintln!("postfix-agentx: {failure}");
-        failure.exit_code()
-    })
+    commands::run(&cli)
 }

@@ -1,8 +1,7 @@
 //! The promise: mibs/POSTFIX-MIB.txt is what the code serves. Names, numbers, SYNTAX and MAX-ACCESS are compared in both
 //! directions, so that an object can be in neither alone.
 
-mod common;
-
+use crate::common;
 use postfix_agentx::{
     collect,
     mib::{AnyTable, Syntax},

@@ -3,15 +3,11 @@
 //! The collector runs in this process and is asked through its View; the judge is `postqueue -j`, for age and domain
 //! distributions `qshape`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-mod common;
-
-use common::{
-    AGENT_UID, Fate, QueuedMessage, TestAgent, TestPostfix, TestSnmpd, Value as TestValue, capture, oid, tool, wait_for,
+use crate::common::{
+    self, AGENT_UID, Fate, QueuedMessage, TestAgent, TestPostfix, TestSnmpd, Value as TestValue, capture, oid, tool,
+    wait_for,
 };
 use postfix_agentx::{
-    agentx::Objects,
     collect::{
         self, Collector, Context, Next,
         health::{AgentCounters, Health},
@@ -20,7 +16,7 @@ use postfix_agentx::{
     config::{self, Config, QueueSource},
     mib::Publisher,
     postfix::instance::Instance,
-    smi::Value,
+    smi::{Objects, Value},
     state::StateDirectory,
 };
 use rustix::process::Signal;
@@ -63,7 +59,7 @@ impl Watch {
         };
         context.instances.set(instances.iter().enumerate().map(read).collect());
         let mut collector = QueueCollector::new(context.clone());
-        collect::run_once(&mut collector);
+        collect::runner::run_once(&mut collector);
         Self { context, collector, _state: state }
     }
 

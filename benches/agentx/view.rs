@@ -2,9 +2,8 @@
 
 use super::{Table, compare, each};
 use postfix_agentx::{
-    agentx::Objects,
     mib::{self, AnyTable, Column, Get, Index, Publisher, column},
-    smi::Oid,
+    smi::{Objects, Oid},
 };
 use std::time::{Duration, Instant};
 

@@ -299,7 +299,7 @@ fn following(directory: &Path, base: &[Vec<u8>]) -> (f64, u64) {
     instance.index = 1;
     context.instances.set(vec![Arc::new(instance)]);
     let mut collector = LogCollector::new(context);
-    collect::run_once(&mut collector);
+    collect::runner::run_once(&mut collector);
     let stop = Arc::new(AtomicBool::new(false));
     let writer = {
         let (stop, base, log) = (stop.clone(), base.to_vec(), log.clone());

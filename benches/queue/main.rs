@@ -21,7 +21,6 @@ mod generate;
 use common::{TestPostfix, wait_for};
 use generate::Generated;
 use postfix_agentx::{
-    agentx::Objects,
     collect::{
         self, Collector, Context, Next,
         health::{AgentCounters, Health},
@@ -30,7 +29,7 @@ use postfix_agentx::{
     config::{self, Config, QueueSource},
     mib::Publisher,
     postfix::instance::Instance,
-    smi::Value,
+    smi::{Objects, Value},
     state::StateDirectory,
 };
 use std::{

@@ -8,11 +8,11 @@ use bytes::{Buf, BytesMut};
 use libfuzzer_sys::fuzz_target;
 use postfix_agentx::{
     agentx::{
-        Capabilities, Config, Missing, Objects,
+        Capabilities, Config,
         pdu::Frame,
         session::{MAX_OUTSTANDING, OUTPUT_PAUSE, Session},
     },
-    smi::{Oid, Value},
+    smi::{Missing, Objects, Oid, Value},
 };
 use std::{
     sync::Arc,

@@ -12,12 +12,13 @@ mod socket;
 mod tests;
 
 use super::{
-    Address, Config, Notifications, Objects, Stats, Status,
+    Address, Config, Notifications, Stats, Status,
     pdu::ErrorCode,
     remedy,
     session::{CloseReason, Event, Session, SessionError},
     stats::count,
 };
+use crate::smi::Objects;
 use bytes::BytesMut;
 use std::{
     future::Future,

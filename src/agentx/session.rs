@@ -24,7 +24,7 @@ use super::{
     stats::{Stats, count},
     wire::{Order, WireError},
 };
-use crate::agentx::Objects;
+use crate::smi::Objects;
 pub(super) use answer::Nothing;
 use answer::{Answer, Scratch};
 use bytes::{Buf, BytesMut};

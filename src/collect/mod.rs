@@ -10,6 +10,7 @@ pub mod log;
 pub mod process;
 pub mod queue;
 pub mod registry;
+pub mod runner;
 pub mod services;
 mod throttled;
 
@@ -20,12 +21,7 @@ use crate::{
     mib::{AnyTable, Publisher},
     state::StateDirectory,
 };
-use std::{
-    io,
-    sync::{Arc, Condvar, Mutex, PoisonError},
-    thread,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 /// Every table the agent serves.
 pub fn catalogue() -> Vec<&'static dyn AnyTable> {
@@ -79,56 +75,4 @@ pub trait Collector: Send {
 
     /// Saves what must outlive the process. Called when the agent stops.
     fn finish(&mut self) {}
-}
-
-/// The agent's end, as collectors see it.
-#[derive(Clone, Default)]
-pub struct Stop(Arc<(Mutex<bool>, Condvar)>);
-
-impl Stop {
-    /// Tells everyone.
-    pub fn stop(&self) {
-        *self.0.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.0.1.notify_all();
-    }
-
-    /// Waits until then or for the stop; says whether it was the stop.
-    pub fn wait_until(&self, then: Instant) -> bool {
-        let mut stopped = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
-        while !*stopped {
-            let left = then.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return false;
-            }
-            stopped = self.0.1.wait_timeout(stopped, left).unwrap_or_else(PoisonError::into_inner).0;
-        }
-        true
-    }
-}
-
-/// Runs a collector on a thread of its own until the stop.
-pub fn spawn(mut collector: Box<dyn Collector>, stop: Stop) -> io::Result<thread::JoinHandle<()>> {
-    let name = collector.name();
-    thread::Builder::new().name(name.into()).spawn(move || {
-        // A catch-up must not hurt the mail. On Linux this is the nice value of the calling thread alone.
-        if let Err(e) = rustix::process::setpriority_process(None, 10) {
-            tracing::warn!(collector = name, error = %e, "cannot lower the priority");
-        }
-        let _span = tracing::info_span!("collector", name).entered();
-        loop {
-            let wait = match collector.refresh() {
-                Next::Again => Duration::ZERO,
-                Next::After(wait) => wait,
-            };
-            if stop.wait_until(Instant::now() + wait) {
-                break;
-            }
-        }
-        collector.finish();
-    })
-}
-
-/// Refreshes until the collector is through once, for `dump`.
-pub fn run_once(collector: &mut dyn Collector) {
-    while collector.refresh() == Next::Again {}
 }

@@ -1,10 +1,7 @@
 //! All tables at one moment, and the one place where they are replaced.
 
 use super::{AnyTable, Fragment};
-use crate::{
-    agentx::{Missing, Objects},
-    smi::{Oid, Value},
-};
+use crate::smi::{Missing, Objects, Oid, Value};
 use arc_swap::ArcSwap;
 use std::{
     sync::{Arc, Mutex, PoisonError},

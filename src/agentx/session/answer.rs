@@ -4,11 +4,8 @@
 //! writes any. A master that gets fewer never completes its request and, after the next SET, answers nobody any more.
 
 use crate::{
-    agentx::{
-        Missing, Objects,
-        pdu::{Data, ErrorCode, Header, Ranges, Reply, SearchRange, VarBinds},
-    },
-    smi::{Oid, Value},
+    agentx::pdu::{Data, ErrorCode, Header, Ranges, Reply, SearchRange, VarBinds},
+    smi::{Missing, Objects, Oid, Value},
 };
 use bytes::BytesMut;
 use std::time::Instant;

@@ -8,11 +8,11 @@ mod set;
 use super::*;
 use crate::{
     agentx::{
-        Missing, Region,
+        Region,
         config::Capabilities,
         pdu::{Data, MAX_ITEMS, Ranges, SearchRange, VarBind},
     },
-    smi::{Oid, Value},
+    smi::{Missing, Oid, Value},
 };
 use std::{cell::RefCell, collections::BTreeMap};
 

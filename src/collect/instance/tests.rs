@@ -2,10 +2,9 @@
 
 use super::*;
 use crate::{
-    agentx::Objects,
     collect::health::{self, AgentCounters, Health},
     mib::Publisher,
-    smi::Value,
+    smi::{Objects, Value},
     state::StateDirectory,
 };
 use std::{

@@ -19,6 +19,7 @@ mod operation;
 mod places;
 mod publish;
 mod reject;
+mod rotated;
 mod saved;
 mod senders;
 mod server;
@@ -29,6 +30,7 @@ mod template;
 mod twins;
 
 pub use tables::TABLES;
+pub(crate) use tail::is_gzip;
 
 use self::{
     counters::Totals,
@@ -288,6 +290,16 @@ impl LogCollector {
                     }
                 }
                 self.totals_since = now();
+            }
+            if progress.recounted {
+                for user in &stream.users {
+                    if let Some(instance) = self.engine.instances.get_mut(*user) {
+                        instance.state.discontinuities += 1;
+                        instance.state.since = now();
+                    }
+                }
+                self.totals_since = now();
+                self.dirty = true;
             }
             let new = before != stream.source.counters;
             self.dirty |= new || progress.bytes > 0;

@@ -12,8 +12,7 @@ use crate::{
         Get::{Age, Counter32, Counter64, DateAndTime, Gauge32, Integer, Text, Unsigned32},
         Index, Table, column, scalars, text,
     },
-    postfix::log::stamp::date_and_time,
-    smi::Octets,
+    smi::{Octets, date_and_time},
 };
 use std::time::{Duration, Instant};
 

@@ -5,7 +5,7 @@ use crate::{
     collect::{
         catalogue,
         health::{AgentCounters, Health},
-        run_once,
+        runner::run_once,
     },
     config::{self, Config, LogSource},
     mib::{AnyTable, Publisher},
@@ -72,7 +72,7 @@ impl Host {
         });
         let name = column.unwrap_or_else(|| panic!("{name}"));
         let view = self.context.publisher.view();
-        crate::agentx::Objects::get(&*view, &name, Instant::now()).ok()
+        crate::smi::Objects::get(&*view, &name, Instant::now()).ok()
     }
 
     fn number(&self, name: &str, index: &[u32]) -> Option<u64> {

@@ -1,6 +1,7 @@
 //! `postfix-agentx check`: looks at everything the daemon needs, as the user it is run as, and says what to do about what
 //! is wrong. It collects once, exactly as the daemon would, so that it can't be of another opinion.
 
+use super::Failure;
 use crate::{
     agentx,
     collect::{
@@ -8,10 +9,9 @@ use crate::{
         health::{Severity, Status, Subject},
     },
     config::{Config, DEFAULT_PATH},
-    daemon::{Failure, link_config},
-    dump::Once,
     postfix::{instance::Instance, postconf},
     state::{StateDirectory, StateError},
+    wiring::{Once, link_config},
 };
 use std::{
     io::{self, Write},
@@ -20,7 +20,7 @@ use std::{
 };
 
 /// Prints a line a finding; exit status 1 where one is wrong.
-pub fn run(file: Option<&Path>) -> Result<ExitCode, Failure> {
+pub(super) fn run(file: Option<&Path>) -> Result<ExitCode, Failure> {
     let config = Config::load(file)?;
     let mut findings = vec![Finding::ok("configuration", &configuration(file))];
     findings.push(state(&config));

@@ -1,0 +1,58 @@
+//! The commands, one file each; every one uses the same wiring, so that none can be of another opinion than the daemon.
+
+mod check;
+mod count;
+mod dump;
+mod run;
+
+use crate::{
+    cli::{Cli, Command},
+    collect::log,
+    config::ConfigError,
+    state::StateError,
+};
+use std::{io, process::ExitCode};
+
+/// Does what the command line says. What goes wrong is printed to standard error.
+pub fn run(cli: &Cli) -> ExitCode {
+    let result = match &cli.command {
+        Command::Run(file) => run::run(file.config.as_deref()),
+        Command::Dump(file) => dump::run(file.config.as_deref()),
+        Command::Check(file) => check::run(file.config.as_deref()),
+        Command::Count(args) => count::run(args),
+    };
+    result.unwrap_or_else(|failure| {
+        eprintln!("postfix-agentx: {failure}");
+        failure.exit_code()
+    })
+}
+
+/// Why a command ended before its work was done.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// No configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// No state directory.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// `count` could not read a log.
+    #[error(transparent)]
+    Count(#[from] log::count::CountError),
+    /// The system gives no thread, no signal handler, no standard output.
+    #[error("{0}: {1}")]
+    System(&'static str, io::Error),
+    /// A thread ended by itself; only a bug does that, and a restart is better than numbers that stand still.
+    #[error("the {0} thread ended unexpectedly; please report this with what was logged before")]
+    Ended(String),
+}
+
+impl Failure {
+    /// 2: wrong configuration; 1: everything else.
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Config(_) => ExitCode::from(2),
+            _ => ExitCode::FAILURE,
+        }
+    }
+}
