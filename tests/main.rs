@@ -17,6 +17,7 @@ mod mib;
 mod postfix;
 mod process;
 mod queue;
+mod snmp;
 mod snmpd;
 mod survival;
 mod walk;

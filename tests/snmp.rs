@@ -1,8 +1,6 @@
 //! The promise: our SNMP client asks a real snmpd with every protocol net-snmp knows, and says in the right words why there is no answer.
 
-mod common;
-
-use common::{Port, SnmpError as Told, TestSnmpd, UdpClient, Value};
+use crate::common::{Port, SnmpError as Told, TestSnmpd, UdpClient, Value};
 use postfix_agentx::snmp::{
     Client, Limits, Patience, SnmpError,
     session::{Identity, Refusal},
