@@ -61,9 +61,9 @@ fn domain(text: &[u8], at: usize) -> Option<usize> {
 /// The `>` that ends what has no quotes. A domain literal `@[…]` is taken whole.
 fn plain(text: &[u8], from: usize) -> Option<usize> {
     let end = from + memchr(b'>', &text[from..])?;
-    let literal = memchr::memmem::find(&text[from..end], b"@[").map(|at| from + at + 2);
-    match literal {
-        Some(open) if memchr(b']', &text[open..end]).is_none() => {
+    let bracket = memchr(b'[', &text[from..end]).map(|at| from + at);
+    match bracket {
+        Some(open) if open > 0 && text[open - 1] == b'@' && memchr(b']', &text[open..end]).is_none() => {
             let close = open + memchr(b']', &text[open..])?;
             (text.get(close + 1) == Some(&b'>')).then_some(close + 1)
         }

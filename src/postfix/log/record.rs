@@ -110,6 +110,11 @@ pub enum Taken {
 }
 
 impl Export {
+    /// Whether a line can be, or be a part of, a record: nearly none is.
+    pub fn wants(&self, line: &[u8]) -> bool {
+        self.open || matches!(line.first(), Some(b'{' | b'_' | b'\x1e' | b'd'))
+    }
+
     /// The next line. Entries begin with their cursor.
     pub fn take(&mut self, line: &[u8]) -> Taken {
         if !self.open {
