@@ -56,6 +56,8 @@ pub struct Access {
 }
 
 /// securityLevel (RFC 3411 §3.4.3).
+// The RFC's own names.
+#[allow(clippy::enum_variant_names)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Level {
     /// Neither signed nor encrypted.

@@ -34,12 +34,8 @@ pub(super) fn sequence(parts: &[&[u8]]) -> Vec<u8> {
 /// As short as it can be, with a sign.
 pub(super) fn integer(value: i64) -> Vec<u8> {
     let bytes = value.to_be_bytes();
-    let redundant = |&at: &usize| match (bytes[at], bytes[at + 1] & 0x80) {
-        (0, 0) => false,
-        (0xff, 0x80) => false,
-        _ => true,
-    };
-    let start = (0..7).find(redundant).unwrap_or(7);
+    let needed = |&at: &usize| !matches!((bytes[at], bytes[at + 1] & 0x80), (0, 0) | (0xff, 0x80));
+    let start = (0..7).find(needed).unwrap_or(7);
     element(INTEGER, &bytes[start..])
 }
 

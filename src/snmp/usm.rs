@@ -319,7 +319,7 @@ impl Keys {
         let salt: [u8; 8] = parameters.try_into().ok()?;
         let mut data = data.to_vec();
         match protocol {
-            Sealing::Des if data.len() % 8 != 0 => None,
+            Sealing::Des if !data.len().is_multiple_of(8) => None,
             Sealing::Des => des(key, &salt, &mut data, false),
             Sealing::Aes128 => aes::<Aes128>(key, &iv(boots, time, salt), &mut data, false),
             Sealing::Aes192 | Sealing::Aes192Cisco => aes::<Aes192>(key, &iv(boots, time, salt), &mut data, false),
