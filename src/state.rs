@@ -1,7 +1,10 @@
 //! The state directory: small files that are replaced as a whole, and the lock that keeps a second agent out.
 //!
 //! A file begins with one line, `postfix-agentx NAME VERSION CRC32 LENGTH`, so that a torn or foreign file is recognised
-//! and never half believed. It is written beside its name, synced, and renamed over it.
+//! and never half believed. It is written under another name first, synced, and renamed to its own.
+//!
+//! A file of an older version is brought to the present one when it is loaded ([`MIGRATIONS`]). One of a newer version is
+//! refused and kept as it is: nothing is saved under its name, and the daemon does not start. A damaged one is set aside.
 
 use rustix::fs::{FlockOperation, flock};
 use serde::{Serialize, de::DeserializeOwned};
@@ -10,7 +13,16 @@ use std::{
     io::{self, Read, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
 };
+
+/// Turns a file's content into that of the next version; `None` where it cannot be understood.
+type Migration = fn(&[u8]) -> Option<Vec<u8>>;
+
+/// How a file of an older version is brought to the next one, by its name and the version it has. Whoever raises a file's
+/// version adds a line here and a test with a file as the older agent wrote it: counters must outlive an upgrade. All
+/// files are of version 1 so far.
+const MIGRATIONS: &[(&str, u32, Migration)] = &[];
 
 /// What is wrong with the state directory or a file in it.
 #[derive(Debug, thiserror::Error)]
@@ -34,13 +46,31 @@ pub enum StateError {
         holder: String,
     },
     /// The content is not what was written.
-    #[error("{path} is damaged ({what}); it was set aside as {path}.damaged and counting starts anew")]
+    #[error("{path} is damaged ({what}); {} and counting starts anew", aside(path, *kept))]
     Damaged {
         /// The file.
         path: PathBuf,
         /// What does not fit.
         what: &'static str,
+        /// Whether it is still under its name: it could not be renamed, or this is a command that only reads.
+        kept: bool,
     },
+    /// A later release wrote it.
+    #[error(
+        "{path} was written by a newer postfix-agentx (version {found} of this file, {known} is known here) and is kept as it is: install that release again, or move the file away to begin counting anew"
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+        /// The version that this program writes.
+        known: u32,
+    },
+}
+
+fn aside(path: &Path, kept: bool) -> String {
+    if kept { "it was left where it is".into() } else { format!("it was set aside as {}.damaged", path.display()) }
 }
 
 fn may_pass(error: &io::Error) -> bool {
@@ -63,7 +93,17 @@ fn remedy(error: &io::Error) -> &'static str {
 pub struct StateDirectory {
     path: PathBuf,
     /// `None`: opened to read only (`dump`, `check`), and saving does nothing.
-    lock: Option<std::sync::Arc<File>>,
+    lock: Option<Arc<File>>,
+    /// Files of a newer version, which must not be overwritten: name, and the version it has.
+    newer: Arc<Mutex<Vec<Newer>>>,
+    migrations: &'static [(&'static str, u32, Migration)],
+}
+
+#[derive(Clone, Debug)]
+struct Newer {
+    name: String,
+    found: u32,
+    known: u32,
 }
 
 impl StateDirectory {
@@ -79,7 +119,7 @@ impl StateDirectory {
             Err(StateError::Io { source, .. }) if may_pass(&source) => {}
             result => result?,
         }
-        Ok(Self { path: path.to_owned(), lock: Some(file.into()) })
+        Ok(Self { lock: Some(file.into()), ..Self::read_only(path) })
     }
 
     /// Whether [`open`](Self::open) would succeed. Leaves nothing behind: a lock file that root made is closed to the
@@ -95,12 +135,17 @@ impl StateDirectory {
 
     /// For `dump` and `check`: reads what a daemon saved, locks and writes nothing.
     pub fn read_only(path: &Path) -> Self {
-        Self { path: path.to_owned(), lock: None }
+        Self { path: path.to_owned(), lock: None, newer: Arc::default(), migrations: MIGRATIONS }
     }
 
-    /// Whether [`save`](Self::save) does anything.
-    pub fn is_writable(&self) -> bool {
-        self.lock.is_some()
+    /// A file that was loaded and refused because a newer release wrote it ([`StateError::Newer`]).
+    pub fn refused(&self) -> Option<StateError> {
+        let newer = self.newer.lock().unwrap_or_else(PoisonError::into_inner);
+        newer.first().map(|newer| self.is_newer(newer))
+    }
+
+    fn is_newer(&self, Newer { name, found, known }: &Newer) -> StateError {
+        StateError::Newer { path: self.path.join(name), found: *found, known: *known }
     }
 
     /// Replaces the file `name` at once and durably.
@@ -108,6 +153,11 @@ impl StateDirectory {
         if self.lock.is_none() {
             return Ok(());
         }
+        let newer = self.newer.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(newer) = newer.iter().find(|newer| newer.name == name) {
+            return Err(self.is_newer(newer));
+        }
+        drop(newer);
         let path = self.path.join(name);
         let new = self.path.join(format!("{name}.new"));
         let write = || -> io::Result<()> {
@@ -125,7 +175,7 @@ impl StateDirectory {
         })
     }
 
-    /// What was saved last under `name`; `None` where nothing was or another version wrote it.
+    /// What was saved last under `name`, brought to `version` where an older release wrote it; `None` where nothing was.
     pub fn load_bytes(&self, name: &str, version: u32) -> Result<Option<Vec<u8>>, StateError> {
         let path = self.path.join(name);
         let bytes = match fs::read(&path) {
@@ -133,24 +183,32 @@ impl StateDirectory {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(StateError::Io { path, source }),
         };
-        let damaged = |what| {
-            if self.lock.is_some() {
-                let _ = fs::rename(&path, self.path.join(format!("{name}.damaged")));
-            }
-            StateError::Damaged { path: path.clone(), what }
-        };
-        let end = bytes.iter().position(|&b| b == b'\n').ok_or_else(|| damaged("no header"))?;
-        let (first, payload) = (&bytes[..end], &bytes[end + 1..]);
-        if first == header(name, version, payload).as_bytes() {
-            Ok(Some(payload.to_vec()))
-        } else if first.starts_with(format!("postfix-agentx {name} {version} ").as_bytes()) {
-            Err(damaged("the checksum does not fit"))
-        } else if first.starts_with(format!("postfix-agentx {name} ").as_bytes()) {
-            tracing::warn!(file = %path.display(), "written by another version of postfix-agentx, starting anew");
-            Ok(None)
-        } else {
-            Err(damaged("no header"))
+        let (found, payload) = read(name, &bytes).map_err(|what| self.set_aside(name, what))?;
+        if found > version {
+            let newer = Newer { name: name.to_owned(), found, known: version };
+            let error = self.is_newer(&newer);
+            self.newer.lock().unwrap_or_else(PoisonError::into_inner).push(newer);
+            return Err(error);
         }
+        let mut payload = payload.to_vec();
+        for older in found..version {
+            let step = self.migrations.iter().find(|(of, from, _)| *of == name && *from == older);
+            payload = step
+                .and_then(|(_, _, migrate)| migrate(&payload))
+                .ok_or_else(|| self.set_aside(name, "it is of an older version and cannot be understood"))?;
+        }
+        if found < version {
+            tracing::info!(file = %path.display(), from = found, to = version, "the state of an older postfix-agentx was taken over");
+        }
+        Ok(Some(payload))
+    }
+
+    /// Sets a file aside that cannot be understood, so that the next save does not overwrite what may be repaired or
+    /// reported.
+    pub fn set_aside(&self, name: &str, what: &'static str) -> StateError {
+        let path = self.path.join(name);
+        let kept = self.lock.is_none() || fs::rename(&path, self.path.join(format!("{name}.damaged"))).is_err();
+        StateError::Damaged { path, what, kept }
     }
 
     /// [`save_bytes`](Self::save_bytes) of JSON.
@@ -163,9 +221,7 @@ impl StateDirectory {
     /// [`load_bytes`](Self::load_bytes) of JSON.
     pub fn load<T: DeserializeOwned>(&self, name: &str, version: u32) -> Result<Option<T>, StateError> {
         let Some(payload) = self.load_bytes(name, version)? else { return Ok(None) };
-        serde_json::from_slice(&payload)
-            .map(Some)
-            .map_err(|_| StateError::Damaged { path: self.path.join(name), what: "the content cannot be read" })
+        serde_json::from_slice(&payload).map(Some).map_err(|_| self.set_aside(name, "the content cannot be read"))
     }
 }
 
@@ -205,6 +261,22 @@ fn try_to_write(directory: &Path) -> Result<(), StateError> {
     File::create(&name).and_then(|_| fs::remove_file(&name)).map_err(io(directory))
 }
 
+/// Version and content of a state file called `name`; the checksum says that they are what was written.
+fn read<'a>(name: &str, bytes: &'a [u8]) -> Result<(u32, &'a [u8]), &'static str> {
+    let end = bytes.iter().position(|&b| b == b'\n').ok_or("no header")?;
+    let (first, payload) = (&bytes[..end], &bytes[end + 1..]);
+    let version = std::str::from_utf8(first)
+        .ok()
+        .and_then(|first| first.strip_prefix("postfix-agentx ")?.strip_prefix(name)?.strip_prefix(' '))
+        .and_then(|rest| rest.split(' ').next()?.parse().ok())
+        .ok_or("no header")?;
+    if first == header(name, version, payload).as_bytes() {
+        Ok((version, payload))
+    } else {
+        Err("the checksum does not fit")
+    }
+}
+
 fn header(name: &str, version: u32, payload: &[u8]) -> String {
     format!("postfix-agentx {name} {version} {:08x} {}", crc32fast::hash(payload), payload.len())
 }
@@ -242,13 +314,70 @@ mod tests {
         assert_eq!(state.load::<u32>("x", 1).unwrap(), None);
         state.save("x", 1, &7_u32).unwrap();
         assert_eq!(state.load("x", 1).unwrap(), Some(7_u32));
-        assert_eq!(state.load::<u32>("x", 2).unwrap(), None, "another version starts anew");
         let mut bytes = fs::read(dir.path().join("x")).unwrap();
         *bytes.last_mut().unwrap() ^= 1;
         fs::write(dir.path().join("x"), bytes).unwrap();
         assert!(matches!(state.load::<u32>("x", 1), Err(StateError::Damaged { .. })));
         assert!(dir.path().join("x.damaged").exists());
         assert_eq!(state.load::<u32>("x", 1).unwrap(), None);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_set_aside_and_a_command_that_reads_only_does_not_say_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("x");
+        let state = StateDirectory::open(dir.path()).unwrap();
+        // Whole and with a checksum, but not what is expected.
+        state.save("x", 1, &"text").unwrap();
+        let told = StateDirectory::read_only(dir.path()).load::<u32>("x", 1).unwrap_err().to_string();
+        assert!(told.contains("left where it is") && file.exists(), "{told}");
+        let told = state.load::<u32>("x", 1).unwrap_err().to_string();
+        assert!(told.contains("x.damaged"), "{told}");
+        assert!(!file.exists() && dir.path().join("x.damaged").exists(), "it was set aside, as was said");
+        assert_eq!(state.load::<u32>("x", 1).unwrap(), None);
+        for foreign in [
+            &b""[..],
+            b"\n",
+            b"postfix-agentx x",
+            b"postfix-agentx y 1 0 0\n",
+            b"\xff 1\n",
+            b"postfix-agentx x -1 0 0\n",
+        ] {
+            fs::write(&file, foreign).unwrap();
+            assert!(matches!(state.load::<u32>("x", 1), Err(StateError::Damaged { kept: false, .. })), "{foreign:?}");
+        }
+    }
+
+    #[test]
+    fn an_older_version_is_brought_up_step_by_step_and_a_newer_one_is_kept() {
+        fn doubled(bytes: &[u8]) -> Option<Vec<u8>> {
+            let number: u32 = serde_json::from_slice(bytes).ok()?;
+            serde_json::to_vec(&(number * 2)).ok()
+        }
+        fn named(bytes: &[u8]) -> Option<Vec<u8>> {
+            let number: u32 = serde_json::from_slice(bytes).ok()?;
+            serde_json::to_vec(&("n", number)).ok()
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let mut state = StateDirectory::open(dir.path()).unwrap();
+        state.migrations = &[("y", 1, named), ("x", 2, named), ("x", 1, doubled)];
+        state.save("x", 1, &7_u32).unwrap();
+        assert_eq!(state.load("x", 3).unwrap(), Some(("n".to_owned(), 14_u32)));
+        assert!(state.refused().is_none());
+        // No way from there: nothing is half believed.
+        assert!(matches!(state.load::<u32>("x", 4), Err(StateError::Damaged { kept: false, .. })));
+
+        state.save("x", 3, &7_u32).unwrap();
+        let written = fs::read(dir.path().join("x")).unwrap();
+        let told = state.load::<u32>("x", 2).unwrap_err().to_string();
+        assert!(
+            told.contains("newer") && told.contains("version 3") && told.contains("install that release"),
+            "{told}"
+        );
+        assert_eq!(state.clone().refused().unwrap().to_string(), told, "clones know it as well");
+        assert_eq!(state.save("x", 2, &8_u32).unwrap_err().to_string(), told);
+        assert_eq!(fs::read(dir.path().join("x")).unwrap(), written, "kept");
+        state.save("y", 1, &8_u32).unwrap();
     }
 
     #[test]

@@ -6,6 +6,7 @@ use postfix_agentx::{collect, mib::Syntax};
 use rustix::process::Signal;
 use std::{
     collections::BTreeMap,
+    fs,
     sync::atomic::{AtomicBool, Ordering},
     thread,
     time::{Duration, Instant},
@@ -167,4 +168,25 @@ fn sighup_takes_a_changed_configuration_over_and_keeps_the_counts() {
     let reloads = oid("postfixAgentReloads", &[0]);
     wait_for("2 reloads", PATIENCE, || (snmpd.get(&reloads).ok()?.number() == Some(2)).then_some(()));
     assert_eq!(snmpd.get(&oid("postfixAgentMasterConnects", &[0])).ok().and_then(|v| v.number()), Some(1));
+}
+
+#[test]
+fn the_state_of_a_newer_release_is_kept_and_the_agent_does_not_start() {
+    let snmpd = TestSnmpd::start();
+    let postfix = TestPostfix::builder().create();
+    let mut agent = TestAgent::new(&snmpd, &[&postfix]);
+    for name in ["instances", "log", "process", "queue-domains"] {
+        let file = agent.state_directory().join(name);
+        let written = format!("postfix-agentx {name} 4000000 {:08x} 2\n{{}}", crc32fast::hash(b"{}"));
+        fs::write(&file, &written).unwrap();
+        let checked = agent.run_once(&["check"]);
+        assert!(checked.code == 1 && checked.stdout.contains("newer postfix-agentx"), "{}", checked.stdout);
+        agent.start();
+        let status = wait_for("the end of the agent", PATIENCE, || agent.exited());
+        assert_eq!(status.code(), Some(2), "{}", agent.log());
+        let told = agent.log().lines().last().unwrap_or_default().to_owned();
+        assert!(told.contains(&format!("{} was written by a newer", file.display())), "{told}");
+        assert_eq!(fs::read_to_string(&file).unwrap(), written, "kept as it was");
+        fs::remove_file(&file).unwrap();
+    }
 }

@@ -27,6 +27,7 @@ pub(super) fn run(file: Option<&Path>) -> Result<ExitCode, Failure> {
     let running = matches!(findings.last(), Some(Finding { mark: Mark::Ok, text, .. }) if text.contains(RUNNING));
     findings.push(snmpd(&config, running)?);
     let once = Once::collect(config);
+    findings.extend(once.context.state.refused().map(|e| Finding::new(Mark::Wrong, "state directory", e.to_string())));
     sources(&once.context, &mut findings);
     once.context.instances.current().iter().for_each(|instance| labels(instance, &mut findings));
 

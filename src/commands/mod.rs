@@ -50,10 +50,11 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// 2: wrong configuration; 1: everything else.
+    /// 2: starting again does not help, because the configuration is wrong or the state is of a newer release; 1:
+    /// everything else.
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Config(_) => ExitCode::from(2),
+            Self::Config(_) | Self::State(StateError::Newer { .. }) => ExitCode::from(2),
             _ => ExitCode::FAILURE,
         }
     }

@@ -96,6 +96,10 @@ fn signals(
         let (mut term, mut int, mut hup) =
             (handler(SignalKind::terminate())?, handler(SignalKind::interrupt())?, handler(SignalKind::hangup())?);
         let mut collectors = start(&context)?;
+        if let Some(newer) = context.state.refused() {
+            collectors.stop();
+            return Err(newer.into());
+        }
         let mut watch = tokio::time::interval(Duration::from_secs(5));
         loop {
             tokio::select! {

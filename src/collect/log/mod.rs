@@ -131,7 +131,7 @@ impl LogCollector {
     fn with_patience(context: Context, patience: Patience) -> Self {
         let absent = match context.state.load_bytes(FILE, VERSION) {
             Ok(Some(bytes)) => Everything::decode(&bytes).unwrap_or_else(|| {
-                tracing::error!("the saved log state cannot be understood; counting starts anew");
+                tracing::error!("{}", context.state.set_aside(FILE, "the content cannot be read"));
                 Everything::default()
             }),
             Ok(None) => Everything::default(),
