@@ -33,5 +33,6 @@ pub mod config;
 pub mod mib;
 pub mod postfix;
 pub mod smi;
+pub mod snmp;
 pub mod state;
 mod wiring;

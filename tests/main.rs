@@ -19,6 +19,7 @@ mod mib;
 mod postfix;
 mod process;
 mod queue;
+mod snmp;
 mod snmpd;
 mod survival;
 mod walk;

@@ -1,43 +1,43 @@
-//! A small SNMPv2c client of our own: no process per request, so that a test can poll many times a second and time each answer.
+//! The agent's own SNMP client with a face for tests: no process per request, so that a test can poll many times a second and time each answer.
 //!
-//! Requests are encoded here, by hand; replies are decoded by the crate `snmp-parser`, so that two strangers read what we write.
+//! Nothing is sent twice. A real snmpd, or the agent behind it, is on the other side; net-snmp's tools ask the same questions elsewhere (snmpd.rs).
 
-use std::io::ErrorKind;
-use std::net::UdpSocket;
 use std::time::Duration;
 
-use snmp_parser::{ErrorStatus, NetworkAddress, ObjectSyntax, SnmpPdu, VarBindValue};
+use postfix_agentx::smi;
+use postfix_agentx::snmp::{Answer, Binding, Client, Limits, Patience, session::Identity};
 
-use super::value::{SnmpError, Value, oid_numbers};
-
-const GET: u8 = 0xa0;
-const GET_NEXT: u8 = 0xa1;
-const GET_BULK: u8 = 0xa5;
+use super::value::{SnmpError, Value};
 
 /// A socket connected to one agent.
 #[derive(Debug)]
 pub struct UdpClient {
-    socket: UdpSocket,
-    community: String,
-    last_id: u32,
+    runtime: tokio::runtime::Runtime,
+    client: Client,
 }
 
 impl UdpClient {
     pub fn connect(port: u16, community: &str) -> Self {
-        let socket = UdpSocket::bind(("127.0.0.1", 0)).expect("a UDP socket");
-        socket.connect(("127.0.0.1", port)).expect("loopback");
-        let mut client = Self { socket, community: community.to_owned(), last_id: 0 };
-        client.set_timeout(Duration::from_secs(10));
-        client
+        Self::with_identity(&format!("127.0.0.1:{port}"), Identity::Community(community.into()))
+    }
+
+    /// As anybody, anywhere.
+    pub fn with_identity(target: &str, identity: Identity) -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let patience = Patience { timeout: Duration::from_secs(10), retries: 0 };
+        let target = target.parse().expect("a target");
+        let client = runtime.block_on(Client::connect(&target, identity, patience)).expect("a UDP socket");
+        Self { runtime, client }
     }
 
     /// How long one request may take; nothing is sent twice.
     pub fn set_timeout(&mut self, timeout: Duration) {
-        self.socket.set_read_timeout(Some(timeout)).unwrap();
+        self.client.set_patience(Patience { timeout, retries: 0 });
     }
 
     pub fn get(&mut self, oids: &[&str]) -> Result<Vec<(String, Value)>, SnmpError> {
-        self.request(GET, 0, 0, oids)
+        let names = names(oids);
+        told(self.runtime.block_on(self.client.get(&names)))
     }
 
     pub fn get_one(&mut self, oid: &str) -> Result<Value, SnmpError> {
@@ -46,7 +46,8 @@ impl UdpClient {
     }
 
     pub fn get_next(&mut self, oids: &[&str]) -> Result<Vec<(String, Value)>, SnmpError> {
-        self.request(GET_NEXT, 0, 0, oids)
+        let names = names(oids);
+        told(self.runtime.block_on(self.client.get_next(&names)))
     }
 
     pub fn get_bulk(
@@ -55,116 +56,53 @@ impl UdpClient {
         repetitions: u32,
         oids: &[&str],
     ) -> Result<Vec<(String, Value)>, SnmpError> {
-        self.request(GET_BULK, non_repeaters, repetitions, oids)
+        let names = names(oids);
+        told(self.runtime.block_on(self.client.get_bulk(non_repeaters, repetitions, &names)))
     }
 
-    /// All below this OID, by GETBULK; panics when identifiers do not increase, which would be a walk without end.
+    /// All below this OID, by GETBULK; a walk whose identifiers do not increase is an error.
     pub fn walk(&mut self, root: &str) -> Result<Vec<(String, Value)>, SnmpError> {
-        let inside = format!("{root}.");
-        let mut found: Vec<(String, Value)> = Vec::new();
-        loop {
-            let from = found.last().map_or_else(|| root.to_owned(), |(oid, _)| oid.clone());
-            let part = self.get_bulk(0, 50, &[&from])?;
-            for (oid, value) in part {
-                if value.is_exception() || !oid.starts_with(&inside) {
-                    return Ok(found);
-                }
-                let last = found.last().map_or(root, |(oid, _)| oid);
-                assert!(oid_numbers(&oid) > oid_numbers(last), "{oid} comes after {last}");
-                found.push((oid, value));
-            }
-        }
-    }
-
-    fn request(&mut self, kind: u8, first: u32, second: u32, oids: &[&str]) -> Result<Vec<(String, Value)>, SnmpError> {
-        self.last_id = self.last_id.wrapping_add(1) & 0x7fff_ffff;
-        let bindings: Vec<u8> =
-            oids.iter().flat_map(|oid| tlv(0x30, &[tlv(0x06, &oid_bytes(oid)), tlv(0x05, &[])].concat())).collect();
-        let pdu = [integer(self.last_id), integer(first), integer(second), tlv(0x30, &bindings)].concat();
-        let message = tlv(0x30, &[integer(1), tlv(0x04, self.community.as_bytes()), tlv(kind, &pdu)].concat());
-        self.socket.send(&message).map_err(|error| SnmpError::Tool(error.to_string()))?;
-        let mut buffer = vec![0; 65_536];
-        loop {
-            let read = match self.socket.recv(&mut buffer) {
-                Ok(read) => read,
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-                    return Err(SnmpError::Timeout);
-                }
-                Err(error) => return Err(SnmpError::Tool(error.to_string())),
-            };
-            // An answer to a request that timed out earlier may still arrive.
-            if let Some(answer) = decode(&buffer[..read], self.last_id) {
-                return answer;
-            }
-        }
+        let limits = Limits { bindings: 10_000_000, time: Duration::from_secs(600) };
+        let root = root.parse().expect("an OID");
+        told(self.runtime.block_on(self.client.walk(&root, limits)))
     }
 }
 
-fn decode(datagram: &[u8], id: u32) -> Option<Result<Vec<(String, Value)>, SnmpError>> {
-    let message = match snmp_parser::parse_snmp_v2c(datagram) {
-        Ok((_, message)) => message,
-        Err(error) => return Some(Err(SnmpError::Tool(format!("not SNMPv2c: {error}")))),
+fn names(oids: &[&str]) -> Vec<smi::Oid> {
+    oids.iter().map(|oid| oid.parse().unwrap_or_else(|error| panic!("{oid}: {error}"))).collect()
+}
+
+fn told(asked: Result<Vec<Binding>, postfix_agentx::snmp::SnmpError>) -> Result<Vec<(String, Value)>, SnmpError> {
+    use postfix_agentx::snmp::SnmpError as Told;
+    match asked {
+        Ok(bindings) => Ok(bindings.into_iter().map(|b| (text(&b.name), value(b.answer))).collect()),
+        Err(Told::Timeout { .. }) => Err(SnmpError::Timeout),
+        Err(Told::Status { status, .. }) => Err(SnmpError::Status(status.to_string())),
+        Err(other) => Err(SnmpError::Tool(other.to_string())),
+    }
+}
+
+fn text(oid: &smi::Oid) -> String {
+    oid.to_string().trim_start_matches('.').to_owned()
+}
+
+fn value(answer: Answer) -> Value {
+    let value = match answer {
+        Answer::Value(value) => value,
+        Answer::Null => return Value::Null,
+        Answer::NoSuchObject => return Value::NoSuchObject,
+        Answer::NoSuchInstance => return Value::NoSuchInstance,
+        Answer::EndOfMibView => return Value::EndOfMibView,
     };
-    let SnmpPdu::Generic(pdu) = message.pdu else { return None };
-    if pdu.req_id != id {
-        return None;
+    match value {
+        smi::Value::Integer(number) => Value::Integer(number.into()),
+        smi::Value::OctetString(bytes) => Value::OctetString(bytes.to_vec()),
+        smi::Value::ObjectId(oid) => Value::Oid(text(&oid)),
+        smi::Value::IpAddress(address) => Value::IpAddress(address.into()),
+        smi::Value::Counter32(count) => Value::Counter32(count),
+        smi::Value::Gauge32(level) => Value::Gauge32(level),
+        smi::Value::TimeTicks(ticks) => Value::TimeTicks(ticks),
+        smi::Value::Opaque(bytes) => Value::Opaque(bytes.to_vec()),
+        smi::Value::Counter64(count) => Value::Counter64(count),
     }
-    if pdu.err != ErrorStatus::NoError {
-        return Some(Err(SnmpError::Status(pdu.err.0.to_string())));
-    }
-    Some(Ok(pdu.var.iter().map(|binding| (binding.oid.to_id_string(), value(&binding.val))).collect()))
-}
-
-fn value(value: &VarBindValue<'_>) -> Value {
-    let syntax = match value {
-        VarBindValue::Value(syntax) => syntax,
-        VarBindValue::Unspecified => return Value::Null,
-        VarBindValue::NoSuchObject => return Value::NoSuchObject,
-        VarBindValue::NoSuchInstance => return Value::NoSuchInstance,
-        VarBindValue::EndOfMibView => return Value::EndOfMibView,
-    };
-    match syntax {
-        ObjectSyntax::Number(number) => Value::Integer((*number).into()),
-        ObjectSyntax::String(bytes) => Value::OctetString(bytes.to_vec()),
-        ObjectSyntax::Object(oid) => Value::Oid(oid.to_id_string()),
-        ObjectSyntax::IpAddress(NetworkAddress::IPv4(address)) => Value::IpAddress(*address),
-        ObjectSyntax::Counter32(count) => Value::Counter32(*count),
-        ObjectSyntax::Gauge32(level) | ObjectSyntax::UInteger32(level) => Value::Gauge32(*level),
-        ObjectSyntax::TimeTicks(ticks) => Value::TimeTicks(*ticks),
-        ObjectSyntax::Counter64(count) => Value::Counter64(*count),
-        ObjectSyntax::Opaque(bytes) | ObjectSyntax::NsapAddress(bytes) => Value::Opaque(bytes.to_vec()),
-        ObjectSyntax::Empty => Value::Null,
-        other => panic!("no SNMPv2 type: {other:?}"),
-    }
-}
-
-/// BER: tag, length, contents.
-fn tlv(tag: u8, contents: &[u8]) -> Vec<u8> {
-    let length = contents.len();
-    let mut out = vec![tag];
-    match length {
-        0..=0x7f => out.push(length as u8),
-        0x80..=0xff => out.extend([0x81, length as u8]),
-        _ => out.extend([0x82, (length >> 8) as u8, length as u8]),
-    }
-    out.extend(contents);
-    out
-}
-
-/// Five octets always do, and BER's integers have a sign.
-fn integer(value: u32) -> Vec<u8> {
-    let bytes = u64::from(value).to_be_bytes();
-    let start = (0..7).find(|&at| bytes[at] != 0 || bytes[at + 1] & 0x80 != 0).unwrap_or(7);
-    tlv(0x02, &bytes[start..])
-}
-
-fn oid_bytes(oid: &str) -> Vec<u8> {
-    let numbers = oid_numbers(oid);
-    let mut out = vec![(numbers[0] * 40 + numbers.get(1).copied().unwrap_or(0)) as u8];
-    for &number in numbers.iter().skip(2) {
-        let groups = (1..5).rev().filter(|group| number >> (7 * group) != 0);
-        out.extend(groups.map(|group| 0x80 | (number >> (7 * group)) as u8));
-        out.push((number & 0x7f) as u8);
-    }
-    out
 }
