@@ -8,7 +8,7 @@ use crate::{
         runner,
     },
     config::Config,
-    mib::Publisher,
+    mib::{self, Module, Publisher},
     state::StateDirectory,
 };
 use std::sync::Arc;
@@ -17,12 +17,23 @@ use std::sync::Arc;
 pub(crate) fn link_config(config: &Config) -> agentx::Config {
     let description = concat!("postfix-agentx ", env!("CARGO_PKG_VERSION"));
     let mut link = agentx::Config::new(config.agentx.address.clone(), config.agentx.root.clone(), description);
-    link.regions[0].priority = config.agentx.priority;
-    link.regions[0].takeover = config.agentx.takeover;
+    link.regions = regions(config, &mib::modules(&collect::catalogue()));
     // postfixAgentCapabilities in POSTFIX-AGENTCAPS-MIB: { postfixMIB 3 1 }.
     let id = config.agentx.root.child(&[3, 1]);
     link.capabilities = Some(agentx::Capabilities { id, description: description.into() });
     link
+}
+
+/// One region a module. What is configured of priorities is about POSTFIX-MIB; another module's is its own.
+fn regions(config: &Config, modules: &[&Module]) -> Vec<agentx::Region> {
+    let region = |module: &&Module| {
+        let region = agentx::Region::new(module.root(&config.agentx.root));
+        match module.priority {
+            Some(priority) => agentx::Region { priority, ..region },
+            None => agentx::Region { priority: config.agentx.priority, takeover: config.agentx.takeover, ..region },
+        }
+    };
+    modules.iter().map(region).collect()
 }
 
 /// All collectors. Which instances there are is found before anyone asks.
@@ -52,5 +63,23 @@ impl Once {
         let mut collectors = collectors(&context);
         collectors.iter_mut().for_each(|collector| runner::run_once(&mut **collector));
         Self { context, _collectors: collectors }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_module_is_a_region_with_its_own_priority() {
+        static OTHER: Module = Module { name: "OTHER-MIB", root: Some(&[1, 3, 6, 1, 2, 1, 27]), priority: Some(100) };
+        let mut config = Config::default();
+        config.agentx.priority = 120;
+        config.agentx.takeover = Some(110);
+        let regions = regions(&config, &[&mib::POSTFIX_MIB, &OTHER]);
+        let shown: Vec<_> = regions.iter().map(|r| (r.subtree.to_string(), r.priority, r.takeover)).collect();
+        let root = config.agentx.root.to_string();
+        assert_eq!(shown, [(root, 120, Some(110)), (".1.3.6.1.2.1.27".to_owned(), 100, None)]);
+        assert_eq!(link_config(&config).regions, regions[..1], "what no table names is not registered");
     }
 }

@@ -18,6 +18,7 @@ mod throttled;
 pub use throttled::Throttled;
 
 use crate::{
+    agentx::Notifier,
     config::Config,
     mib::{AnyTable, Publisher},
     state::StateDirectory,
@@ -80,13 +81,15 @@ pub struct Context {
     pub throttled: Throttled,
     /// Which number an entry of master.cf has: from the processes, for the log.
     pub services: services::ServiceIndices,
+    /// Where notifications go; `None` where no session with a master is held (`dump`, `check`).
+    pub notifier: Option<Notifier>,
 }
 
 impl Context {
     /// No instance is known yet.
     pub fn new(config: Arc<Config>, publisher: Publisher, health: health::Health, state: StateDirectory) -> Self {
         let (instances, throttled, services) = Default::default();
-        Self { config, publisher, health, instances, state, throttled, services }
+        Self { config, publisher, health, instances, state, throttled, services, notifier: None }
     }
 }
 

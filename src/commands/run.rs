@@ -43,8 +43,10 @@ pub(super) fn run(file: Option<&Path>) -> Result<ExitCode, Failure> {
     let health = Health::new(publisher.clone(), counters.clone());
     tracing::info!(version = env!("CARGO_PKG_VERSION"), root = %config.agentx.root, "starting");
 
-    let (shutdown, link) = talk_to_snmpd(&config, publisher.clone(), stats)?;
-    let context = Context::new(Arc::new(config), publisher, health, state);
+    let link = link_config(&config);
+    let (notifier, notifications) = agentx::notifications(link.notifications, stats.clone());
+    let (shutdown, link) = talk_to_snmpd(link, publisher.clone(), notifications, stats)?;
+    let context = Context { notifier: Some(notifier), ..Context::new(Arc::new(config), publisher, health, state) };
     let result = signals(file, context, &counters, &link);
     // Nobody listens any more where the link's thread is gone.
     let _ = shutdown.send(());
@@ -55,13 +57,12 @@ pub(super) fn run(file: Option<&Path>) -> Result<ExitCode, Failure> {
 
 /// The thread that talks to snmpd, alone on its own runtime: nothing collectors do can delay an answer.
 fn talk_to_snmpd(
-    config: &Config,
+    link: agentx::Config,
     publisher: Publisher,
+    notifications: agentx::Notifications,
     stats: Arc<agentx::Stats>,
 ) -> Result<(oneshot::Sender<()>, JoinHandle<()>), Failure> {
-    let link = link_config(config);
     let (shutdown, stopped) = oneshot::channel::<()>();
-    let (_notifier, notifications) = agentx::notifications(link.notifications, stats.clone());
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -1,6 +1,9 @@
 //! The content of one table at one moment.
 
-use super::table::{Get, Index, Table};
+use super::{
+    Module, POSTFIX_MIB,
+    table::{Get, Index, Table},
+};
 use crate::smi::{Oid, Value};
 use std::{
     ops::Range,
@@ -14,6 +17,7 @@ use std::{
 /// One table, finished, sorted and immutable. Cells stand column by column, the order in which SNMP walks them.
 #[derive(Debug)]
 pub struct Fragment {
+    module: &'static Module,
     entry: &'static [u32],
     /// Sub-identifiers of one row's index.
     arity: usize,
@@ -109,13 +113,27 @@ impl Fragment {
                 Cells { number: column.number, rows, cells }
             })
             .collect();
-        Self { entry: table.entry, arity, indices, columns, expires: None }
+        Self { module: &POSTFIX_MIB, entry: table.entry, arity, indices, columns, expires: None }
     }
 
     /// Lets the values disappear (noSuchInstance) unless they are published again within `lifetime`.
     pub fn valid_for(mut self, lifetime: Duration) -> Self {
         self.expires = Instant::now().checked_add(lifetime);
         self
+    }
+
+    /// The same as a table of another module.
+    pub(super) fn of(self, module: &'static Module) -> Self {
+        Self { module, ..self }
+    }
+
+    /// Whether it is a later state of the same table.
+    pub(super) fn replaces(&self, old: &Self) -> bool {
+        std::ptr::eq(self.module, old.module) && self.entry == old.entry
+    }
+
+    pub(super) fn module(&self) -> &'static Module {
+        self.module
     }
 
     pub(super) fn entry(&self) -> &'static [u32] {

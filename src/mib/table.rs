@@ -1,6 +1,6 @@
 //! Tables and scalar groups as statics.
 
-use super::Fragment;
+use super::{Fragment, Module, POSTFIX_MIB};
 use crate::smi::Octets;
 use smallvec::SmallVec;
 use std::{
@@ -112,9 +112,13 @@ pub struct ColumnInfo {
 
 /// A table whose row type does not matter: what the catalogue lists.
 pub trait AnyTable: Sync {
+    /// The module it is defined in.
+    fn module(&self) -> &'static Module {
+        &POSTFIX_MIB
+    }
     /// The table's descriptor.
     fn name(&self) -> &'static str;
-    /// The entry below the root.
+    /// The entry below the module's root.
     fn entry(&self) -> &'static [u32];
     /// The accessible columns.
     fn columns(&self) -> Vec<ColumnInfo>;

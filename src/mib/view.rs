@@ -8,23 +8,25 @@ use std::{
     time::Instant,
 };
 
-/// Every table of the MIB, sorted, immutable. Cloning the `Arc` around it is how a request sees one consistent state.
+/// Every table of every module, sorted, immutable. Cloning the `Arc` around it is how a request sees one consistent state.
 #[derive(Debug)]
 pub struct View {
-    root: Oid,
-    /// Sorted by entry; no entry is a prefix of another.
+    /// The full names of the entries, ascending; none is a prefix of another. The same for the life of the agent.
+    entries: Arc<[Oid]>,
+    /// The table of each.
     fragments: Vec<Arc<Fragment>>,
 }
 
 impl View {
-    /// What stands in `name` behind the root.
-    fn below_root<'a>(&self, name: &'a [u32]) -> Option<&'a [u32]> {
-        name.strip_prefix(self.root.as_slice())
+    /// The table whose entry is the last one not after `name`, and what of `name` follows the entry, if it is inside.
+    fn seek<'a>(&self, name: &'a [u32]) -> Option<(usize, Option<&'a [u32]>)> {
+        let position = self.entries.partition_point(|entry| entry.as_slice() <= name).checked_sub(1)?;
+        Some((position, name.strip_prefix(self.entries.get(position)?.as_slice())))
     }
 
     /// All objects in SNMP order, as `now` shows them.
     pub fn walk(&self, now: Instant) -> impl Iterator<Item = (Oid, Value)> + '_ {
-        let mut at = self.root.clone();
+        let mut at = Oid::new();
         std::iter::from_fn(move || {
             let mut name = Oid::new();
             let value = self.next(&at, false, &[], now, &mut name)?;
@@ -36,10 +38,8 @@ impl View {
 
 impl Objects for View {
     fn get(&self, name: &[u32], now: Instant) -> Result<Value, Missing> {
-        let below = self.below_root(name).ok_or(Missing::Object)?;
-        let position = self.fragments.partition_point(|f| f.entry() <= below);
-        let fragment = position.checked_sub(1).and_then(|p| self.fragments.get(p)).ok_or(Missing::Object)?;
-        let rest = below.strip_prefix(fragment.entry()).ok_or(Missing::Object)?;
+        let (position, rest) = self.seek(name).ok_or(Missing::Object)?;
+        let (fragment, rest) = self.fragments.get(position).zip(rest).ok_or(Missing::Object)?;
         match fragment.get(rest, now) {
             Some(value) => Ok(value),
             None if fragment.has_column(rest) => Err(Missing::Instance),
@@ -48,24 +48,14 @@ impl Objects for View {
     }
 
     fn next(&self, after: &[u32], include: bool, before: &[u32], now: Instant, name: &mut Oid) -> Option<Value> {
-        let root = self.root.as_slice();
-        // A start before our subtree begins with its first object; one behind it has no successor here.
-        let below = match after.strip_prefix(root) {
-            Some(below) => below,
-            None if after < root => &[],
-            None => return None,
+        // What is before or between our tables begins with the first object of the next one.
+        let (position, mut rest) = match self.seek(after) {
+            Some((position, Some(rest))) => (position, rest),
+            Some((position, None)) => (position + 1, &[][..]),
+            None => (0, &[][..]),
         };
-        let mut position = self.fragments.partition_point(|f| f.entry() <= below);
-        let mut rest: &[u32] = &[];
-        if let Some(inside) = position.checked_sub(1)
-            && let Some(tail) = below.strip_prefix(self.fragments[inside].entry())
-        {
-            position = inside;
-            rest = tail;
-        }
-        for fragment in &self.fragments[position..] {
-            name.set(root);
-            name.extend(fragment.entry());
+        for (entry, fragment) in self.entries.iter().zip(&self.fragments).skip(position) {
+            name.set(entry);
             if let Some(value) = fragment.next(rest, include, now, name) {
                 return (before.is_empty() || name.as_slice() < before).then_some(value);
             }
@@ -85,11 +75,14 @@ struct Shared {
 }
 
 impl Publisher {
-    /// Knows every table of the catalogue, all of them still empty.
+    /// Knows every table of the catalogue, all of them still empty. `root`: where POSTFIX-MIB is.
     pub fn new(root: Oid, catalogue: &[&dyn AnyTable]) -> Self {
-        let mut fragments: Vec<_> = catalogue.iter().map(|table| Arc::new(table.empty())).collect();
-        fragments.sort_by_key(|f| f.entry());
-        Self(Arc::new(Shared { turn: Mutex::new(()), view: ArcSwap::from_pointee(View { root, fragments }) }))
+        let tables = catalogue.iter().map(|table| Arc::new(table.empty()));
+        let mut tables: Vec<_> = tables.map(|f| (f.module().root(&root).child(f.entry()), f)).collect();
+        tables.sort_by(|(a, _), (b, _)| a.cmp(b));
+        let (entries, fragments): (Vec<Oid>, Vec<_>) = tables.into_iter().unzip();
+        let view = View { entries: entries.into(), fragments };
+        Self(Arc::new(Shared { turn: Mutex::new(()), view: ArcSwap::from_pointee(view) }))
     }
 
     /// Replaces these tables, all at once: a reader sees every one of them or none. The others are shared, not copied.
@@ -98,12 +91,12 @@ impl Publisher {
         let old = self.0.view.load();
         let mut fragments = old.fragments.clone();
         for fragment in new {
-            match fragments.binary_search_by_key(&fragment.entry(), |f| f.entry()) {
-                Ok(position) => fragments[position] = Arc::new(fragment),
-                Err(_) => tracing::error!(entry = ?fragment.entry(), "a table that is in no catalogue is not served"),
+            match fragments.iter_mut().find(|old| fragment.replaces(old)) {
+                Some(old) => *old = Arc::new(fragment),
+                None => tracing::error!(entry = ?fragment.entry(), "a table that is in no catalogue is not served"),
             }
         }
-        self.0.view.store(Arc::new(View { root: old.root.clone(), fragments }));
+        self.0.view.store(Arc::new(View { entries: Arc::clone(&old.entries), fragments }));
     }
 
     /// What is published now.
@@ -114,7 +107,7 @@ impl Publisher {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Get, Index, Table, column, scalars, text};
+    use super::super::{Get, Index, Module, Table, TableOf, column, scalars, text};
     use super::*;
     use proptest::{collection::vec, prelude::*};
     use std::{
@@ -241,19 +234,53 @@ mod tests {
         ],
     };
 
+    static BEFORE: Module = Module { name: "BEFORE-MIB", root: Some(&[1, 1]), priority: Some(100) };
+    static BEHIND: Module = Module { name: "BEHIND-MIB", root: Some(&[1, 2, 3]), priority: None };
+
+    /// The same entry as another table has in another module.
+    static SMALL: TableOf<u32> = TableOf {
+        module: &BEFORE,
+        table: Table { name: "small", entry: &[1, 2, 1], index: |r| Index::from_slice(&[*r]), columns: SMALL_COLUMNS },
+    };
+    static SMALL_COLUMNS: &[super::super::Column<u32>] = &[column(1, "one", Get::Gauge32(|r| Some(u64::from(*r))))];
+    static SCALAR: TableOf<u32> = TableOf { module: &BEHIND, table: scalars("scalar", &[1], SMALL_COLUMNS) };
+
+    #[test]
+    fn tables_of_other_modules_are_below_their_own_roots() {
+        let catalogue: [&dyn AnyTable; 4] = [&ROWS, &SCALAR, &SMALL, &NAME];
+        let publisher = Publisher::new(Oid::from([1, 2]), &catalogue);
+        publisher.publish([SMALL.fragment(&[7]), ROWS.fragment(&[row(1, None)]), SCALAR.fragment(&[9])]);
+        let (view, now) = (publisher.view(), Instant::now());
+        let walked = [".1.1.1.2.1.1.7", ".1.2.1.2.1.2.1", ".1.2.1.2.1.4.1", ".1.2.1.2.1.5.1", ".1.2.3.1.1.0"];
+        assert_eq!(names(&view), walked);
+        assert_eq!(view.get(&[1, 1, 1, 2, 1, 1, 7], now), Ok(Value::Gauge32(7)));
+        assert_eq!(view.get(&[1, 2, 3, 1, 1, 0], now), Ok(Value::Gauge32(9)));
+        assert_eq!(view.get(&[1, 1, 9], now), Err(Missing::Object), "between two modules");
+        let mut name = Oid::new();
+        assert!(view.next(&[1, 1, 9], false, &[], now, &mut name).is_some());
+        assert_eq!(name.to_string(), walked[1]);
+        // The master asks within one region at a time.
+        assert_eq!(view.next(&[1, 1, 9], false, &[1, 2], now, &mut name), None);
+        assert_eq!(view.next(&[1, 2, 4], false, &[], now, &mut name), None);
+        let modules: Vec<_> = super::super::modules(&catalogue).iter().map(|module| module.name).collect();
+        assert_eq!(modules, ["POSTFIX-MIB", "BEHIND-MIB", "BEFORE-MIB"]);
+    }
+
     proptest! {
         /// Against a sorted list of all names, for any start, include bit and end.
         #[test]
         fn get_and_next_find_what_a_sorted_list_finds(
             pairs in vec((0u32..4, 0u32..4, any::<bool>()), 0..12),
             rows in vec((0u32..5, any::<bool>()), 0..4),
-            asked in vec((vec(0u32..5, 0..8), any::<bool>(), vec(0u32..5, 0..8), any::<bool>()), 40),
+            asked in vec((vec(0u32..5, 0..8), any::<bool>(), vec(0u32..5, 0..8), 0..3usize), 40),
         ) {
-            let publisher = Publisher::new(Oid::from([1, 2]), &[&ROWS, &NAME, &PAIRS]);
+            let publisher = Publisher::new(Oid::from([1, 2]), &[&ROWS, &NAME, &PAIRS, &SMALL, &SCALAR]);
             let rows: Vec<_> = rows.iter().map(|(index, sometimes)| row(*index, sometimes.then_some(1))).collect();
-            publisher.publish([PAIRS.fragment(&pairs), ROWS.fragment(&rows)]);
+            let small: Vec<u32> = pairs.iter().map(|(a, ..)| *a).collect();
+            publisher.publish([PAIRS.fragment(&pairs), ROWS.fragment(&rows), SMALL.fragment(&small), SCALAR.fragment(&[4])]);
             let (view, now) = (publisher.view(), Instant::now());
-            let mut all = BTreeMap::new();
+            let mut all = BTreeMap::from([(Oid::from([1, 2, 3, 1, 1, 0]), Value::Gauge32(4))]);
+            all.extend(small.iter().map(|n| (Oid::from([1, 1, 1, 2, 1, 1, *n]), Value::Gauge32(*n))));
             // Backwards, since of two rows with one index the first counts.
             for (a, b, there) in pairs.iter().rev() {
                 let name = |column| Oid::from([1, 2, 1, 2, 3, column, *a, *b]);
@@ -275,7 +302,8 @@ mod tests {
             }
             prop_assert!(view.walk(now).eq(all.clone()), "a walk finds all in order");
             for (start, include, end, inside) in asked {
-                let below = |subids: &[u32]| if inside { Oid::from([1, 2, 1, 2]).child(subids) } else { Oid::from(subids) };
+                let below = |subids: &[u32]| [&[1, 2, 1, 2][..], &[1, 1, 1, 2], &[]][inside].iter().chain(subids).copied().collect::<Vec<_>>();
+                let below = |subids: &[u32]| Oid::from(below(subids).as_slice());
                 let (start, end) = (below(&start), if end.is_empty() { Oid::new() } else { below(&end) });
                 prop_assert_eq!(view.get(&start, now).ok(), all.get(&start).cloned());
                 let expected = all.iter().find(|(name, _)| **name > start || (include && **name == start));
