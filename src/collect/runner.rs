@@ -1,37 +1,12 @@
 //! Collectors on threads of their own, until they are stopped.
 
 use super::{Collector, Next};
+use crate::stop::Stop;
 use std::{
     io,
-    sync::{Arc, Condvar, Mutex, PoisonError},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
-
-/// The agent's end, as collectors see it.
-#[derive(Clone, Default)]
-pub struct Stop(Arc<(Mutex<bool>, Condvar)>);
-
-impl Stop {
-    /// Tells everyone.
-    pub fn stop(&self) {
-        *self.0.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.0.1.notify_all();
-    }
-
-    /// Waits until then or for the stop; says whether it was the stop.
-    pub fn wait_until(&self, then: Instant) -> bool {
-        let mut stopped = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
-        while !*stopped {
-            let left = then.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return false;
-            }
-            stopped = self.0.1.wait_timeout(stopped, left).unwrap_or_else(PoisonError::into_inner).0;
-        }
-        true
-    }
-}
 
 /// Runs a collector on a thread of its own until the stop.
 pub fn spawn(mut collector: Box<dyn Collector>, stop: Stop) -> io::Result<JoinHandle<()>> {
