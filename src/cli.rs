@@ -23,6 +23,8 @@ pub enum Command {
     Dump(ConfigFile),
     /// Look at configuration, Postfix, rights, state directory and snmpd, and say what to do about each
     Check(ConfigFile),
+    /// Run a configured probe once, now, or all of them, and print how long each stage took
+    Probe(Probe),
     /// Count log files from start to end and print every counter
     Count(Count),
 }
@@ -47,4 +49,14 @@ pub struct Count {
     /// Configuration file with log.hosts, log.filters and log.reinject_labels; without it none of them
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+}
+
+/// Which probe.
+#[derive(Debug, Args)]
+pub struct Probe {
+    /// Its name in the configuration; all where none is given
+    pub name: Option<String>,
+    /// Configuration file
+    #[command(flatten)]
+    pub file: ConfigFile,
 }

@@ -2,6 +2,8 @@
 //!
 //! Unknown keys and wrong values are refused with file:line:column. Durations are written as `500ms`, `30s`, `5m`, `1h`.
 
+pub mod probe;
+
 use crate::{agentx::Address, smi::Oid};
 use serde::{Deserialize, Deserializer, de};
 use std::{
@@ -27,6 +29,10 @@ pub struct Config {
     pub log: Log,
     /// What holds for all queues of this host.
     pub queue: QueueTables,
+    /// What is tried from outside: SMTP servers, round trips through mailboxes, certificates.
+    pub probes: Vec<probe::Probe>,
+    /// The certificates that postconf names.
+    pub certificates: probe::Certificates,
 }
 
 impl Default for Config {
@@ -37,6 +43,8 @@ impl Default for Config {
             instances: Vec::new(),
             log: Log::default(),
             queue: QueueTables::default(),
+            probes: Vec::new(),
+            certificates: probe::Certificates::default(),
         }
     }
 }
@@ -348,6 +356,7 @@ pub fn parse(text: &str, file: &str) -> Result<Config, ConfigError> {
             return Err(ConfigError::Parse(message));
         }
     }
+    probe::all(&config.probes, file).map_err(ConfigError::Parse)?;
     let mut directories: Vec<&Path> = config.instances.iter().map(|i| i.config_directory.as_path()).collect();
     directories.sort_unstable();
     if let Some(twice) = directories.windows(2).find(|pair| pair[0] == pair[1]) {
@@ -363,6 +372,10 @@ fn located(error: &serde_yaml::Error, file: &str) -> String {
     let Some(at) = error.location() else { return format!("{file}: {text}") };
     // It names the place in its own words first; once is enough.
     let own = format!("error: line {} column {}: ", at.line(), at.column());
-    let text = text.strip_prefix(&own).unwrap_or(&text).replace("<input>", file);
+    let mut text = text.strip_prefix(&own).unwrap_or(&text).replace("<input>", file);
+    // The snippet would show a password that somebody wrote here instead of its file's name.
+    if text.lines().skip(1).any(|line| line.contains("password:")) {
+        text = text.lines().next().unwrap_or_default().to_owned();
+    }
     format!("{file}:{}:{}: {text}", at.line(), at.column())
 }

@@ -3,6 +3,7 @@
 mod check;
 mod count;
 mod dump;
+mod probe;
 mod run;
 
 use crate::{
@@ -19,6 +20,7 @@ pub fn run(cli: &Cli) -> ExitCode {
         Command::Run(file) => run::run(file.config.as_deref()),
         Command::Dump(file) => dump::run(file.config.as_deref()),
         Command::Check(file) => check::run(file.config.as_deref()),
+        Command::Probe(args) => probe::run(args.file.config.as_deref(), args.name.as_deref()),
         Command::Count(args) => count::run(args),
     };
     result.unwrap_or_else(|failure| {

@@ -2,24 +2,30 @@
 //! compressed a second later), rotated any number of times while nobody looked.
 //!
 //! The rule is one: what was left is looked for, by inode or by its head, under the log's name and beside it, compressed or
-//! not; it is finished; then every rotated file that is newer and not yet known is read, oldest first; then the log itself.
-//! What cannot be found was lost: that is a gap, and nothing is guessed about it. A file that was rotated away is kept open
-//! for as long as its writer may still write to it.
+//! not; it is finished; then every rotated file that came since and is not yet known is read, oldest first; then the log
+//! itself. What is history and what came since is decided in [`super::rotated`]. What cannot be found was lost: that is a
+//! gap, and nothing is guessed about it. A file that was rotated away is kept open for as long as its writer may still write
+//! to it, but never more than a fixed number of them.
 
-use super::tail::{Identity, Look, Position, Tail, head, is_gzip};
+use super::{
+    rotated::{Memory, SavedMemory, Sibling, Time, siblings},
+    tail::{Fingerprint, Identity, Look, Position, Tail, head},
+};
 use serde::{Deserialize, Serialize};
 use std::{
     fs::{self, File},
     io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-/// So many finished files are remembered so that none is read twice.
-const FINISHED: usize = 256;
-/// So many rotated files are kept open.
+/// The most rotated files that are open at once.
 const OPEN: usize = 32;
+/// An agent before 0.2 remembered this many files that it had read, and counted history again where there were more.
+const OLD_MEMORY: usize = 256;
+/// A log that is not there yet may have been written and rotated this many seconds before it was looked for.
+const RECENT: i64 = 60;
 
 /// What is saved of a followed file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,8 +35,15 @@ pub(super) struct Saved {
     rotated: Vec<Position>,
     /// The file under the log's own name.
     current: Option<Position>,
-    /// Files read to their end.
+    /// Files read to their end, as an agent before 0.2 saved them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     finished: Vec<Identity>,
+    /// Since 0.2: when the file that was read last was written last. What is older is history.
+    floor: Option<Time>,
+    /// Since 0.2: rotated files newer than this were noticed and not all opened yet.
+    pending: Option<Time>,
+    /// Since 0.2: files that are not read again.
+    memory: SavedMemory,
 }
 
 /// How long to wait; tests wait for nothing.
@@ -67,18 +80,38 @@ pub(super) struct Progress {
     pub rotations: u64,
     /// Times something was lost.
     pub gaps: u64,
+    /// The saved state is of an agent that may have counted history again: what was counted cannot be relied on.
+    pub recounted: bool,
+}
+
+/// A rotated file that is open.
+struct Rotated {
+    tail: Tail,
+    /// When something new was last found in it; `None` where it was written last long before it was opened.
+    quiet: Option<Instant>,
+}
+
+impl Rotated {
+    fn new(tail: Tail) -> Self {
+        Self { tail, quiet: Some(Instant::now()) }
+    }
 }
 
 /// A followed file.
 pub(super) struct Follower {
     path: PathBuf,
     patience: Patience,
-    rotated: Vec<(Tail, Instant)>,
+    rotated: Vec<Rotated>,
     current: Option<Tail>,
-    finished: Vec<Identity>,
+    /// What is not read again.
+    memory: Memory,
     lost: Vec<Lost>,
-    /// The oldest mtime of those that were lost.
-    floor: (i64, i64),
+    /// When what was read last was written last: what is older is history.
+    floor: Time,
+    /// Rotated files that came after this were noticed and not all opened yet.
+    pending: Option<Time>,
+    /// To be reported once.
+    recounted: bool,
     buffer: Vec<u8>,
     /// Was it ever opened, now or in a life before?
     known: bool,
@@ -94,9 +127,11 @@ impl Follower {
             patience,
             rotated: Vec::new(),
             current: None,
-            finished: Vec::new(),
+            memory: Memory::default(),
             lost: Vec::new(),
             floor: (0, 0),
+            pending: None,
+            recounted: false,
             buffer: Vec::new(),
             known: saved.is_some(),
             from_start,
@@ -110,33 +145,41 @@ impl Follower {
 
     fn begin(&mut self) -> io::Result<()> {
         // Whatever was rotated before is history.
-        for file in self.beside() {
-            self.finish(file.identity);
-        }
-        let tail = match Tail::open(&self.path, 0) {
+        let files = siblings(&self.path).unwrap_or_default();
+        self.memory.begin(&files);
+        let mut tail = match Tail::open(&self.path, 0) {
             Ok(tail) => tail,
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                let newest = files.last().map_or((0, 0), |file| file.modified);
+                self.floor = newest.max((wall_clock() - RECENT, 0));
                 self.from_start = true;
                 self.known = true;
                 return Ok(());
             }
             Err(e) => return Err(e),
         };
-        self.current = Some(tail);
-        if !self.from_start
-            && let Some(tail) = &mut self.current
-        {
+        self.floor = tail.modified();
+        tail.position.modified = self.floor;
+        if !self.from_start {
             // A line that is being written now is new.
             let ending = tail.ending();
             let whole = memchr::memrchr(b'\n', &ending).map_or(0, |newline| newline + 1);
             tail.position.offset = tail.size - (ending.len() - whole) as u64;
         }
+        self.current = Some(tail);
         self.known = true;
         Ok(())
     }
 
-    fn resume(&mut self, saved: Saved) -> io::Result<()> {
-        self.finished = saved.finished;
+    fn resume(&mut self, mut saved: Saved) -> io::Result<()> {
+        match saved.floor {
+            Some(floor) => {
+                self.floor = floor;
+                self.pending = saved.pending;
+                self.memory = Memory::load(saved.memory);
+            }
+            None => self.migrate(&mut saved),
+        }
         let positions = saved.rotated.into_iter().map(|p| (p, false)).chain(saved.current.map(|p| (p, true)));
         for (position, was_current) in positions {
             let same = match fs::metadata(&self.path) {
@@ -159,20 +202,47 @@ impl Follower {
         Ok(())
     }
 
+    /// Takes over what an agent before 0.2 saved. It remembered no more than [`OLD_MEMORY`] files; with more in the directory
+    /// it counted them again and again, and what it has open is history for the most part: then all that is there is history
+    /// now, and only the log itself is read on.
+    fn migrate(&mut self, saved: &mut Saved) {
+        let files = siblings(&self.path).unwrap_or_default();
+        let rotations = files.iter().filter(|file| file.rotation).count();
+        let full = saved.finished.len() >= OLD_MEMORY;
+        let left = saved.current.map(|position| position.modified).filter(|modified| *modified > (0, 0));
+        if saved.rotated.len() > OPEN || full && rotations > OLD_MEMORY {
+            tracing::error!(
+                log = %self.path.display(),
+                "an agent before 0.2 may have counted old files of this log again; what was counted so far cannot be relied on"
+            );
+            self.recounted = true;
+            self.memory.begin(&files);
+            saved.rotated.clear();
+            let newest = files.last().map_or((0, 0), |file| file.modified);
+            self.floor = left.unwrap_or_default().max(newest);
+        } else {
+            self.floor = left.unwrap_or_default();
+            self.memory.migrate(std::mem::take(&mut saved.finished));
+        }
+    }
+
     /// What must be saved to go on later. Everything handed over is behind these positions.
     pub(super) fn save(&self) -> Saved {
         let lost = self.lost.iter().map(|l| l.position);
-        let rotated = self.rotated.iter().map(|(tail, _)| tail.position);
+        let rotated = self.rotated.iter().map(|rotated| rotated.tail.position);
         Saved {
             rotated: lost.chain(rotated).collect(),
             current: self.current.as_ref().map(|tail| tail.position),
-            finished: self.finished.clone(),
+            finished: Vec::new(),
+            floor: Some(self.floor),
+            pending: self.pending,
+            memory: self.memory.save(),
         }
     }
 
     /// Bytes there are and were not handed over.
     pub(super) fn behind(&self) -> u64 {
-        self.rotated.iter().map(|(tail, _)| tail.behind()).chain(self.current.iter().map(Tail::behind)).sum()
+        self.rotated.iter().map(|rotated| rotated.tail.behind()).chain(self.current.iter().map(Tail::behind)).sum()
     }
 
     /// The file under the log's name.
@@ -182,7 +252,7 @@ impl Follower {
 
     /// Reads on, `budget` bytes or a little more.
     pub(super) fn read(&mut self, budget: usize, lines: &mut dyn FnMut(&[u8])) -> io::Result<Progress> {
-        let mut progress = Progress::default();
+        let mut progress = Progress { recounted: std::mem::take(&mut self.recounted), ..Progress::default() };
         self.search(&mut progress)?;
         // Where the new file cannot be opened the old one is still read.
         let opened = self.rotation(&mut progress);
@@ -191,12 +261,13 @@ impl Follower {
         while position < self.rotated.len() {
             let count = self.rotated.len();
             let successor = self.current.as_ref().is_some_and(|tail| tail.size > 0) || position + 1 < count;
-            let (tail, quiet) = &mut self.rotated[position];
+            let Rotated { tail, quiet } = &mut self.rotated[position];
             loop {
                 match tail.look(&mut self.buffer, lines) {
                     Ok(Look::Read(bytes)) => {
                         progress.bytes += bytes;
-                        *quiet = Instant::now();
+                        *quiet = quiet.map(|_| Instant::now());
+                        self.floor = tail.position.modified;
                         if progress.bytes >= budget {
                             return Ok(progress);
                         }
@@ -214,22 +285,33 @@ impl Follower {
                 }
             }
             let gone = tail.metadata()?.is_none_or(|meta| meta.nlink() == 0);
-            let over = count > OPEN || (gone || quiet.elapsed() >= self.patience.rotated) && successor;
-            if over {
-                let (mut tail, _) = self.rotated.remove(position);
+            let quiet = quiet.is_none_or(|since| since.elapsed() >= self.patience.rotated);
+            // Of many that were rotated while nobody looked only the last one may still be written to.
+            let crowded = count > OPEN || self.pending.is_some() && position + 1 < count;
+            if crowded || (gone || quiet) && successor {
+                let Rotated { mut tail, .. } = self.rotated.remove(position);
                 tail.last_line(&mut self.buffer, lines)?;
                 // As it is now and stays; where it cannot be read any more what is known must do.
                 let _ = tail.meet();
-                self.finish(tail.position.identity);
+                self.finish(&tail);
             } else {
                 position += 1;
+            }
+        }
+        if let Some(floor) = self.pending
+            && let Some(current) = self.current.take()
+        {
+            self.between(&current, floor);
+            self.current = Some(current);
+            if !self.rotated.is_empty() {
+                return Ok(progress);
             }
         }
         // Before the first of it is counted: what it was before may have been copied away meanwhile.
         if let Some(mut current) = self.current.take_if(|tail| tail.is_fresh()) {
             let rotated = self.rotated.len();
             if current.meet()? {
-                self.between(&current, (0, 0));
+                self.between(&current, self.floor);
             }
             self.current = Some(current);
             if self.rotated.len() > rotated {
@@ -241,6 +323,7 @@ impl Follower {
             match tail.look(&mut self.buffer, lines)? {
                 Look::Read(bytes) => {
                     progress.bytes += bytes;
+                    self.floor = tail.position.modified;
                     if progress.bytes >= budget {
                         return Ok(progress);
                     }
@@ -260,7 +343,7 @@ impl Follower {
                 }
             }
         }
-        progress.at_end = self.lost.is_empty() && !opened?;
+        progress.at_end = self.lost.is_empty() && self.pending.is_none() && !opened?;
         Ok(progress)
     }
 
@@ -281,10 +364,11 @@ impl Follower {
         }
         // First opened: an error leaves all as it was.
         let new = Tail::open(&self.path, 0)?;
-        let mut floor = (0, 0);
+        self.memory.reused(new.position.identity.inode());
+        let mut floor = self.floor;
         if let Some(mut old) = self.current.take() {
             progress.rotations += 1;
-            floor = old.position.modified;
+            floor = floor.min(old.position.floor().unwrap_or(floor));
             // Truncated and written anew before it was renamed: its compressed self must be known as the same.
             if !old.is_itself() {
                 self.lost.push(Lost { position: old.position, since: Instant::now(), unread: true });
@@ -292,7 +376,7 @@ impl Follower {
             }
             // Where it cannot be read now it never will be.
             let _ = old.meet();
-            self.rotated.push((old, Instant::now()));
+            self.rotated.push(Rotated::new(old));
         }
         self.between(&new, floor);
         self.current = Some(new);
@@ -300,23 +384,48 @@ impl Follower {
     }
 
     /// Opens the rotated files that came between what is being read, last written at `floor` when it was read last, and
-    /// `new`.
-    fn between(&mut self, new: &Tail, floor: (i64, i64)) {
-        for file in self.beside() {
-            let known = self.finished.iter().any(|f| same(f, &file))
-                || self.rotated.iter().any(|(tail, _)| {
-                    let identity = &tail.position.identity;
-                    identity.is_inode(&file.meta) || same(identity, &file)
-                })
-                || self.lost.iter().any(|l| l.position.offset > 0 && l.position.identity.is(&file.meta, &file.head))
-                || same(&new.position.identity, &file);
-            if known || file.modified < floor || !file.rotation || file.head.is_empty() {
+    /// `new`: as many of them as may be open, the oldest first. The others have their turn when these are finished.
+    fn between(&mut self, new: &Tail, floor: Time) {
+        let floor = self.pending.take().unwrap_or(floor).min(floor);
+        let files = match siblings(&self.path) {
+            Ok(files) => files,
+            Err(e) => {
+                tracing::warn!(log = %self.path.display(), error = %e, "the directory of the log cannot be listed");
+                return;
+            }
+        };
+        let unknown = self.memory.unknown(&files, floor);
+        let mut plain: Vec<Fingerprint> = Vec::new();
+        for (file, look) in unknown {
+            let look = match look {
+                Ok(look) => look,
+                Err(e) => {
+                    tracing::warn!(file = %file.path.display(), error = %e, "a rotated log cannot be read");
+                    continue;
+                }
+            };
+            let same = |identity: &Identity| identity.is_all_of(&look.meta, &look.head);
+            let known =
+                self.rotated.iter().any(|rotated| {
+                    let identity = &rotated.tail.position.identity;
+                    identity.is_inode(&look.meta) || same(identity)
+                }) || self.lost.iter().any(|l| l.position.offset > 0 && l.position.identity.is(&look.meta, &look.head))
+                    || same(&new.position.identity);
+            // Of a file and its compressed self the plain one came first.
+            let print = Fingerprint::of(&look.head);
+            if known || plain.contains(&print) {
                 continue;
+            }
+            plain.push(print);
+            if self.rotated.len() >= OPEN {
+                self.pending = Some(floor);
+                break;
             }
             match Tail::open(&file.path, 0) {
                 Ok(tail) => {
                     tracing::info!(file = %file.path.display(), "rotated in between, read as well");
-                    self.rotated.push((tail, Instant::now()));
+                    let settled = file.modified.0 < wall_clock() - self.patience.rotated.as_secs() as i64;
+                    self.rotated.push(Rotated { tail, quiet: (!settled).then(Instant::now) });
                 }
                 Err(e) => tracing::warn!(file = %file.path.display(), error = %e, "a rotated log cannot be read"),
             }
@@ -335,12 +444,16 @@ impl Follower {
             self.lost.push(Lost { position: current.position, since: Instant::now(), unread: true });
             current.restart();
         }
-        let files = self.beside();
-        self.floor = self.lost.iter().map(|lost| lost.position.modified).min().unwrap_or_default();
+        let files = siblings(&self.path).unwrap_or_default();
+        let floor = self.lost.iter().map(|lost| lost.position.floor().unwrap_or(self.floor)).min();
         for mut lost in std::mem::take(&mut self.lost) {
-            let found = files
-                .iter()
-                .find(|file| lost.position.identity.is(&file.meta, &file.head) && file.reaches(lost.position.offset));
+            if self.rotated.len() >= OPEN {
+                // It has its turn when others are finished.
+                lost.since = Instant::now();
+                self.lost.push(lost);
+                continue;
+            }
+            let found = find(&lost.position, &files);
             // Nothing of it was counted: it is read from its start, as one that came in between.
             if lost.position.offset == 0 && (found.is_some() || lost.position.identity.print.is_weak()) {
                 continue;
@@ -350,7 +463,7 @@ impl Follower {
                     tracing::info!(file = %tail.path.display(), offset = lost.position.offset, "found the log that was being read");
                     tail.position.skipping = lost.position.skipping;
                     // A copy made before truncation ends the file it is of; both are known as one.
-                    self.rotated.push((tail, Instant::now()));
+                    self.rotated.push(Rotated::new(tail));
                     progress.rotations += 1;
                 }
                 _ if lost.since.elapsed() < self.patience.search => self.lost.push(lost),
@@ -360,7 +473,7 @@ impl Follower {
                         tracing::warn!(log = %self.path.display(), "the log was truncated or deleted before all of it was read");
                     }
                     lost.unread = false;
-                    self.finish(lost.position.identity);
+                    self.memory.finished(&lost.position, None);
                 }
             }
         }
@@ -369,86 +482,37 @@ impl Follower {
         {
             // Now the ones after it can be told. It may have been compressed meanwhile and must be known as itself.
             let _ = current.meet();
-            self.between(&current, self.floor);
+            self.between(&current, floor.unwrap_or(self.floor));
             self.current = Some(current);
         }
         Ok(())
     }
 
-    fn finish(&mut self, identity: Identity) {
-        // Nothing was in it, and its inode will be another file's.
-        if identity.print.is_weak() {
-            return;
-        }
-        if self.finished.len() >= FINISHED {
-            self.finished.remove(0);
-        }
-        self.finished.push(identity);
-    }
-
-    /// The rotated files of this log, oldest first; of a file and its compressed self the plain one.
-    fn beside(&self) -> Vec<Beside> {
-        let (Some(directory), Some(name)) = (self.path.parent(), self.path.file_name().and_then(|n| n.to_str())) else {
-            return Vec::new();
-        };
-        let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
-        let mut files: Vec<Beside> = entries
-            .filter_map(|entry| {
-                let entry = entry.ok()?;
-                let file_name = entry.file_name();
-                let suffix = file_name.to_str()?.strip_prefix(name)?;
-                let rotation = is_rotation(suffix);
-                // What was being read is found under any name that begins with the log's: `mail.log.old`.
-                if !rotation && !suffix.starts_with(['.', '-', '_', '~']) {
-                    return None;
-                }
-                Beside::look(&entry.path(), rotation)
-            })
-            .collect();
-        files.sort_by(|a, b| a.modified.cmp(&b.modified).then(is_gzip(&a.path).cmp(&is_gzip(&b.path))));
-        let plain: Vec<Vec<u8>> =
-            files.iter().filter(|f| !is_gzip(&f.path) && !f.head.is_empty()).map(|f| f.head.clone()).collect();
-        files.retain(|f| !is_gzip(&f.path) || !plain.contains(&f.head));
-        files
+    fn finish(&mut self, tail: &Tail) {
+        let meta = tail.metadata().ok().flatten();
+        self.memory.finished(&tail.position, meta.as_ref());
     }
 }
 
-/// A rotated file.
-struct Beside {
-    path: PathBuf,
-    meta: fs::Metadata,
-    modified: (i64, i64),
-    head: Vec<u8>,
-    identity: Identity,
-    /// Named as rotated logs are.
-    rotation: bool,
+/// The file that was being read at `position`, under whatever name: its inode, else one with its head that was not written
+/// last before it was.
+fn find<'f>(position: &Position, files: &'f [Sibling]) -> Option<&'f Sibling> {
+    let is = |file: &&Sibling| {
+        let look = file.look();
+        look.is_ok_and(|look| position.identity.is(&look.meta, &look.head)) && file.reaches(position.offset)
+    };
+    let by_inode = files.iter().find(|file| file.is_inode(&position.identity) && is(file));
+    let since = position.floor().unwrap_or_default();
+    let not_before = |file: &&Sibling| file.modified.0 >= since.0;
+    by_inode.or_else(|| files.iter().filter(not_before).find(is)).or_else(|| {
+        // The clock may have gone back. The newest thousand will do.
+        files.iter().rev().filter(|file| !not_before(file)).take(1_000).find(is)
+    })
 }
 
-impl Beside {
-    fn look(path: &Path, rotation: bool) -> Option<Self> {
-        let file = File::open(path).ok()?;
-        let meta = file.metadata().ok().filter(fs::Metadata::is_file)?;
-        let head = head(path, &file).ok()?;
-        let identity = Identity::new(&meta, &head);
-        Some(Self { rotation, path: path.to_owned(), modified: super::tail::modified(&meta), meta, head, identity })
-    }
-
-    /// Whether it has as much as was read; of compressed ones opening tells.
-    fn reaches(&self, offset: u64) -> bool {
-        is_gzip(&self.path) || self.meta.size() >= offset
-    }
-}
-
-fn same(identity: &Identity, file: &Beside) -> bool {
-    identity.is_all_of(&file.meta, &file.head)
-}
-
-/// `.1`, `.2.gz`, `-20240102`, `.20240102-030405.gz`: what stands behind the log's name is made of digits.
-fn is_rotation(suffix: &str) -> bool {
-    let Some(rest) = suffix.strip_prefix(['.', '-', '_']) else { return false };
-    let rest = rest.strip_suffix(".gz").unwrap_or(rest);
-    rest.starts_with(|c: char| c.is_ascii_digit())
-        && rest.chars().all(|c| c.is_ascii_digit() || matches!(c, '-' | '.' | '_' | ':' | 'T' | 'Z' | '+'))
+/// Seconds since 1970.
+fn wall_clock() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64)
 }
 
 #[cfg(test)]

@@ -361,3 +361,307 @@ fn begins_at_the_end_or_at_the_start() {
         assert_eq!(lines, expected);
     }
 }
+
+/// How logrotate and `postfix logrotate` name the file of `age` periods ago: its name, and whether it is compressed.
+type Naming = fn(u32) -> String;
+
+/// A date that goes back by one hour an `age`.
+fn date(age: u32) -> (u32, u32, u32, u32) {
+    let hours = 30 * 12 * 28 * 24 - age;
+    (2024 - 30 + hours / (12 * 28 * 24), hours / (28 * 24) % 12 + 1, hours / 24 % 28 + 1, hours % 24)
+}
+
+const NAMINGS: [(&str, Naming); 9] = [
+    ("numbered", |age| format!("mail.log.{age}")),
+    ("numbered, compressed", |age| format!("mail.log.{age}{}", if age > 1 { ".gz" } else { "" })),
+    ("dateext", |age| {
+        let (year, month, day, hour) = date(age);
+        format!("mail.log-{year}{month:02}{day:02}{hour:02}")
+    }),
+    ("dateext, compressed", |age| {
+        let (year, month, day, hour) = date(age);
+        format!("mail.log-{year}{month:02}{day:02}{hour:02}.gz")
+    }),
+    ("dateformat -%Y%m%d-%s", |age| {
+        let (year, month, day, _) = date(age);
+        format!("mail.log-{year}{month:02}{day:02}-{}", 1_700_000_000 - 3_600 * age)
+    }),
+    ("dateformat .%Y-%m-%d", |age| {
+        let (year, month, day, hour) = date(age);
+        format!("mail.log.{year}-{month:02}-{day:02}_{hour:02}")
+    }),
+    ("postfix logrotate", |age| {
+        let (year, month, day, hour) = date(age);
+        format!("mail.log.{year}{month:02}{day:02}-{hour:02}0000.gz")
+    }),
+    ("extension .log", |age| {
+        let (year, month, day, hour) = date(age);
+        format!("mail-{year}{month:02}{day:02}{hour:02}.log")
+    }),
+    ("extension .log, numbered, compressed", |age| format!("mail.{age}.log.gz")),
+];
+
+/// A directory with `many` rotated logs, each of ten lines and an hour older than the one before.
+fn history(many: u32, naming: Naming) -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    let now = SystemTime::now();
+    for age in 1..=many {
+        let name = naming(age);
+        let text = format!("{age:07} an old line\n").repeat(10);
+        let text = if name.ends_with(".gz") { packed(text.as_bytes()) } else { text.into_bytes() };
+        let path = directory.path().join(name);
+        fs::write(&path, text).unwrap();
+        let written = now - Duration::from_secs(3_600 * u64::from(age));
+        File::open(&path).unwrap().set_modified(written).unwrap();
+    }
+    fs::write(directory.path().join("mail.log"), "a line of today, before the agent came\n").unwrap();
+    directory
+}
+
+fn packed(text: &[u8]) -> Vec<u8> {
+    let mut gz = GzEncoder::new(Vec::new(), Compression::fast());
+    gz.write_all(text).unwrap();
+    gz.finish().unwrap()
+}
+
+/// How the log is rotated: `shift` renames the numbered ones first.
+fn rotate(directory: &Path, naming: Naming, copytruncate: bool) {
+    let log = directory.join("mail.log");
+    let (first, second) = (directory.join(naming(1)), directory.join(naming(2)));
+    if first.exists() {
+        let numbered = (1..).take_while(|age| directory.join(naming(*age)).exists()).last().unwrap();
+        if naming(1).contains("mail.log.1") || naming(1).contains("mail.1.") {
+            for age in (2..=numbered).rev() {
+                fs::rename(directory.join(naming(age)), directory.join(naming(age + 1))).unwrap();
+            }
+            let text = fs::read(&first).unwrap();
+            let zip = second.extension().is_some_and(|e| e == "gz") && first.extension().is_none_or(|e| e != "gz");
+            let modified = fs::metadata(&first).unwrap().modified().unwrap();
+            fs::write(&second, if zip { packed(&text) } else { text }).unwrap();
+            File::open(&second).unwrap().set_modified(modified).unwrap();
+            fs::remove_file(&first).unwrap();
+        }
+    }
+    // With dates in their names rotated files do not move.
+    let to = if first.exists() { directory.join(naming(0)) } else { first };
+    if to.extension().is_some_and(|e| e == "gz") {
+        let modified = fs::metadata(&log).unwrap().modified().unwrap();
+        fs::write(&to, packed(&fs::read(&log).unwrap())).unwrap();
+        File::open(&to).unwrap().set_modified(modified).unwrap();
+        if !copytruncate {
+            fs::remove_file(&log).unwrap();
+        }
+    } else if copytruncate {
+        fs::copy(&log, &to).unwrap();
+    } else {
+        fs::rename(&log, &to).unwrap();
+    }
+    fs::write(&log, "").unwrap();
+}
+
+fn append(directory: &Path, from: u32, lines: u32) {
+    let mut log = OpenOptions::new().append(true).create(true).open(directory.join("mail.log")).unwrap();
+    (from..from + lines).for_each(|n| writeln!(log, "{n} a new line").unwrap());
+}
+
+/// Reads until nothing comes any more; lines and the most rotated files that were open.
+fn drain(follower: &mut Follower) -> (u32, usize) {
+    let (mut lines, mut open, mut idle) = (0, 0, 0);
+    for _ in 0..100_000 {
+        let progress =
+            follower.read(1 << 20, &mut |chunk| lines += memchr::memchr_iter(b'\n', chunk).count() as u32).unwrap();
+        open = open.max(follower.rotated.len());
+        assert_eq!(progress.gaps, 0);
+        idle = if progress.bytes == 0 && progress.at_end { idle + 1 } else { 0 };
+        if idle == 3 {
+            return (lines, open);
+        }
+    }
+    panic!("reads without end, {lines} lines so far");
+}
+
+fn history_is_not_counted(many: u32, what: &str, naming: Naming) {
+    for copytruncate in [false, true] {
+        for down in [false, true] {
+            let what = format!("{what}, {many} files, copytruncate {copytruncate}, down {down}");
+            let directory = history(many, naming);
+            let log = directory.path().join("mail.log");
+            let mut follower = Follower::new(&log, None, false, AT_ONCE).unwrap();
+            assert_eq!(drain(&mut follower).0, 0, "{what}: begins at the end");
+            append(directory.path(), 100, 10);
+            assert_eq!(drain(&mut follower).0, 10, "{what}");
+            if down {
+                let saved = follower.save();
+                let saved = serde_json::from_slice(&serde_json::to_vec(&saved).unwrap()).unwrap();
+                append(directory.path(), 200, 10);
+                rotate(directory.path(), naming, copytruncate);
+                append(directory.path(), 300, 10);
+                follower = Follower::new(&log, Some(saved), false, AT_ONCE).unwrap();
+            } else {
+                append(directory.path(), 200, 10);
+                assert_eq!(drain(&mut follower).0, 10, "{what}");
+                rotate(directory.path(), naming, copytruncate);
+                append(directory.path(), 300, 10);
+            }
+            let (lines, open) = drain(&mut follower);
+            assert_eq!(lines, if down { 20 } else { 10 }, "{what}: after a rotation");
+            assert!(open <= OPEN, "{what}: {open} files open");
+            let remembered = follower.save().memory.len();
+            assert!(remembered <= many as usize + 4, "{what}: {remembered} remembered");
+        }
+    }
+}
+
+#[test]
+fn history_of_three_hundred_files_is_not_counted_whatever_they_are_called() {
+    NAMINGS.iter().for_each(|(what, naming)| history_is_not_counted(300, what, *naming));
+}
+
+#[test]
+fn history_of_a_thousand_files_is_not_counted() {
+    [1, 3, 6].into_iter().for_each(|n: usize| history_is_not_counted(1_000, NAMINGS[n].0, NAMINGS[n].1));
+}
+
+/// Two years of hours: the directory is listed at a rotation, and no file of it is opened again.
+#[test]
+fn history_of_twenty_thousand_files_is_not_counted() {
+    let (what, naming) = NAMINGS[6];
+    history_is_not_counted(20_000, what, naming);
+}
+
+/// More than may be open were rotated while the agent was down: each is read, none twice, also when it is stopped in between.
+#[test]
+fn hundreds_rotated_while_nobody_looked_are_read_a_few_at_a_time() {
+    let directory = history(300, NAMINGS[3].1);
+    let log = directory.path().join("mail.log");
+    let mut follower = Follower::new(&log, None, false, PATIENT).unwrap();
+    append(directory.path(), 0, 5);
+    let (mut lines, _) = drain_impatiently(&mut follower, 3);
+    let mut saved = follower.save();
+    drop(follower);
+    for n in 0..200 {
+        append(directory.path(), 1_000 + 10 * n, 10);
+        let to = directory.path().join(format!("mail.log-20260101{n:04}"));
+        fs::rename(&log, &to).unwrap();
+        // They were written long ago, one after the other.
+        let written = SystemTime::now() + Duration::from_millis(u64::from(n));
+        File::open(&to).unwrap().set_modified(written).unwrap();
+    }
+    append(directory.path(), 90_000, 10);
+    for _ in 0..400 {
+        let mut follower = Follower::new(&log, Some(saved), false, PATIENT).unwrap();
+        let (read, open) = drain_impatiently(&mut follower, 4);
+        lines += read;
+        assert!(open <= OPEN + 1, "{open} open");
+        saved = serde_json::from_slice(&serde_json::to_vec(&follower.save()).unwrap()).unwrap();
+        if lines >= 2_015 {
+            break;
+        }
+    }
+    assert_eq!(lines, 5 + 2_000 + 10);
+    let mut follower = Follower::new(&log, Some(saved), false, AT_ONCE).unwrap();
+    assert_eq!(drain(&mut follower).0, 0, "and none of them again");
+}
+
+/// A few looks with little read at each.
+fn drain_impatiently(follower: &mut Follower, looks: u32) -> (u32, usize) {
+    let (mut lines, mut open) = (0, 0);
+    for _ in 0..looks {
+        follower.read(500, &mut |chunk| lines += memchr::memchr_iter(b'\n', chunk).count() as u32).unwrap();
+        open = open.max(follower.rotated.len());
+    }
+    (lines, open)
+}
+
+/// A backup that is put back beside the log is history, whenever it is put there.
+#[test]
+fn restored_backups_are_not_counted() {
+    let directory = history(3, NAMINGS[0].1);
+    let log = directory.path().join("mail.log");
+    let mut follower = Follower::new(&log, None, false, AT_ONCE).unwrap();
+    append(directory.path(), 0, 10);
+    assert_eq!(drain(&mut follower).0, 10);
+    for n in 0..300 {
+        let path = directory.path().join(format!("mail.log-2023{n:04}"));
+        fs::write(&path, format!("{n:04} restored\n").repeat(10)).unwrap();
+        File::open(&path).unwrap().set_modified(SystemTime::now() - Duration::from_secs(90_000)).unwrap();
+    }
+    rotate(directory.path(), NAMINGS[0].1, false);
+    append(directory.path(), 100, 10);
+    assert_eq!(drain(&mut follower).0, 10);
+    let saved = follower.save();
+    rotate(directory.path(), NAMINGS[0].1, true);
+    append(directory.path(), 200, 10);
+    let mut follower = Follower::new(&log, Some(saved), false, AT_ONCE).unwrap();
+    assert_eq!(drain(&mut follower).0, 10);
+}
+
+/// 0.1.0 remembered 256 files and read the others again and again: its state cannot be relied on, and that is reported.
+#[test]
+fn a_state_of_an_agent_that_counted_history_is_recognised() {
+    for (many, poisoned) in [(10, false), (255, false), (257, true), (300, true)] {
+        let directory = history(many, NAMINGS[2].1);
+        let log = directory.path().join("mail.log");
+        append(directory.path(), 0, 10);
+        let position = Tail::open(&log, 0).unwrap().position;
+        let siblings = siblings(&log).unwrap();
+        let identity = |file: &Sibling| {
+            let look = file.look().unwrap();
+            Identity::new(&look.meta, &look.head)
+        };
+        let finished = siblings.iter().rev().take(OLD_MEMORY).map(identity).collect();
+        let rotated = if poisoned {
+            siblings.iter().take(40).map(|f| Tail::open(&f.path, 0).unwrap().position).collect()
+        } else {
+            Vec::new()
+        };
+        let saved = Saved { rotated, current: Some(position), finished, ..Saved::default() };
+        let mut follower = Follower::new(&log, Some(saved), false, AT_ONCE).unwrap();
+        let mut lines = 0;
+        let first = follower.read(1, &mut |chunk| lines += memchr::memchr_iter(b'\n', chunk).count()).unwrap();
+        assert_eq!(first.recounted, poisoned, "{many} files");
+        let rest = drain(&mut follower).0;
+        assert_eq!(lines as u32 + rest, 11, "{many} files: what is in the log was not counted yet");
+        rotate(directory.path(), NAMINGS[2].1, false);
+        append(directory.path(), 100, 10);
+        assert_eq!(drain(&mut follower).0, 10, "{many} files");
+        let saved = serde_json::from_slice(&serde_json::to_vec(&follower.save()).unwrap()).unwrap();
+        let mut follower = Follower::new(&log, Some(saved), false, AT_ONCE).unwrap();
+        assert!(!follower.read(1, &mut |_| {}).unwrap().recounted, "reported once");
+    }
+}
+
+/// A clock that goes back by a year, and one that was in the future for a while: nothing is lost or counted twice.
+#[test]
+fn clocks_that_step_lose_no_rotated_file() {
+    const YEAR: u64 = 365 * 86_400;
+    for down in [false, true] {
+        let directory = history(300, NAMINGS[2].1);
+        let log = directory.path().join("mail.log");
+        let mut follower = Follower::new(&log, None, false, AT_ONCE).unwrap();
+        append(directory.path(), 0, 10);
+        // Written while the clock was ten years ahead.
+        let ahead = SystemTime::now() + Duration::from_secs(10 * YEAR);
+        File::open(&log).unwrap().set_modified(ahead).unwrap();
+        assert_eq!(drain(&mut follower).0, 10);
+        let saved = follower.save();
+        let mut written = 0;
+        for n in 0..3 {
+            // The clock is right again: each of these is older than what was read last.
+            append(directory.path(), 1_000 * (n + 1), 10);
+            written += 10;
+            let to = directory.path().join(format!("mail.log-2026010{n}"));
+            fs::rename(&log, &to).unwrap();
+            fs::write(&log, "").unwrap();
+            if !down && n == 1 {
+                assert_eq!(drain(&mut follower).0, written);
+                written = 0;
+            }
+        }
+        append(directory.path(), 9_000, 10);
+        if down {
+            follower = Follower::new(&log, Some(saved), false, AT_ONCE).unwrap();
+        }
+        assert_eq!(drain(&mut follower).0, written + 10, "down {down}");
+    }
+}

@@ -24,24 +24,30 @@ const HEAD: usize = 1_024;
 /// Checksum of the first bytes; 1,024 or as many as there were.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Fingerprint {
-    length: u16,
-    sum: u32,
+    pub length: u16,
+    pub sum: u32,
 }
 
 impl Fingerprint {
-    fn of(head: &[u8]) -> Self {
+    /// Of the first bytes of a file.
+    pub(super) fn of(head: &[u8]) -> Self {
         let head = &head[..head.len().min(HEAD)];
         Self { length: head.len() as u16, sum: crc32fast::hash(head) }
     }
 
     /// Whether a file that begins with `head` may be the one this was taken of: files only grow.
-    fn fits(&self, head: &[u8]) -> bool {
+    pub(super) fn fits(&self, head: &[u8]) -> bool {
         head.get(..usize::from(self.length)).is_some_and(|begin| crc32fast::hash(begin) == self.sum)
     }
 
     /// Too little was there to know the file by.
     pub(super) fn is_weak(&self) -> bool {
         self.length == 0
+    }
+
+    /// To look it up by.
+    pub(super) fn key(&self) -> (u16, u32) {
+        (self.length, self.sum)
     }
 }
 
@@ -58,6 +64,16 @@ impl Identity {
     /// Of a file that begins with `head`.
     pub(super) fn new(meta: &Metadata, head: &[u8]) -> Self {
         Self { dev: meta.dev(), ino: meta.ino(), print: Fingerprint::of(head) }
+    }
+
+    /// Of device, inode and head.
+    pub(super) fn from_parts((dev, ino): (u64, u64), print: Fingerprint) -> Self {
+        Self { dev, ino, print }
+    }
+
+    /// Device and inode.
+    pub(super) fn inode(&self) -> (u64, u64) {
+        (self.dev, self.ino)
     }
 
     /// Whether this is the same inode.
@@ -90,6 +106,13 @@ pub(super) struct Position {
     pub modified: (i64, i64),
     /// Inside a line that was too long and is skipped to its end.
     pub skipping: bool,
+}
+
+impl Position {
+    /// What is older than this came before it; `None` while nothing of it was counted.
+    pub(super) fn floor(&self) -> Option<(i64, i64)> {
+        (self.modified > (0, 0)).then_some(self.modified)
+    }
 }
 
 enum Content {
@@ -247,6 +270,7 @@ impl Tail {
                     *done = read == 0;
                 }
                 let counted = hand_over(pending, position, lines);
+                position.modified = self.modified;
                 pending.drain(..counted);
                 self.size = position.offset + pending.len() as u64;
                 Ok(if *done && counted == 0 { Look::End } else { Look::Read(counted) })

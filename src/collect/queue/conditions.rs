@@ -5,7 +5,10 @@ use super::{
     tables::{Space, SpoolRow},
 };
 use crate::{
-    collect::health::{Condition, Severity, Subject},
+    collect::{
+        health::{Condition, Severity, Subject},
+        registry::{NAMES, Registry},
+    },
     postfix::{instance::Instance, queue::QueueKind},
 };
 
@@ -27,6 +30,17 @@ impl SpoolRow {
             swept: snapshot.and_then(|s| s.swept),
         }
     }
+}
+
+/// Where even the largest domains of all instances together are more than can have a row.
+pub(super) fn names_refused(domains: &Registry) -> Option<Condition> {
+    domains.is_refusing().then(|| Condition {
+        severity: Severity::Warning,
+        subject: Subject::Queue,
+        text: format!(
+            "postfixDomainTable: more than {NAMES} domains are among the largest of all instances, the rest is in (other); lower queue.domains in the configuration"
+        ),
+    })
 }
 
 /// Adds what is wrong with one instance's queue.

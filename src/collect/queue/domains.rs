@@ -39,6 +39,29 @@ pub(super) fn of_address(address: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(trimmed.strip_suffix(b".").unwrap_or(trimmed).to_vec())
 }
 
+/// A domain as postfixDomainName shows it: octets that are no UTF-8, control characters and the backslash that would be taken
+/// for the beginning of one are written `\xNN`, so that no two domains look the same and none is lost.
+pub(super) fn shown(domain: &[u8]) -> Cow<'_, str> {
+    let plain = |text: &str| !text.chars().any(|c| c.is_control() || c == '\\');
+    if let Some(text) = std::str::from_utf8(domain).ok().filter(|text| plain(text)) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(domain.len() + 16);
+    let escape = |out: &mut String, octets: &[u8]| octets.iter().for_each(|b| out.push_str(&format!("\\x{b:02x}")));
+    for chunk in domain.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            match c {
+                c if c.is_control() || c == '\\' => escape(&mut out, c.encode_utf8(&mut [0; 4]).as_bytes()),
+                c => out.push(c),
+            }
+        }
+        escape(&mut out, chunk.invalid());
+    }
+    // Each octet may have become four; what is cut off alike adds up in one row.
+    out.truncate(out.floor_char_boundary(LONGEST));
+    Cow::Owned(out)
+}
+
 /// Recipients of one message by domain, made one entry a domain.
 pub(super) fn merge(by_domain: &mut Vec<(Domain, u32)>) {
     by_domain.sort_unstable();
@@ -163,7 +186,7 @@ impl Backlog {
     pub(super) fn pick(domains: &Domains, waiting: &[Waiting], wanted: &Wanted) -> Self {
         let mut order: Vec<Domain> =
             (1..waiting.len() as Domain).filter(|n| waiting[*n as usize].recipients > 0).collect();
-        // Among equals those stay that are shown, since every newcomer takes an index for ever; then names decide.
+        // Among equals those stay that are shown, since every newcomer takes the place of a name; then names decide.
         let new = |n: Domain| domains.name(n).is_none_or(|name| !wanted.shown.contains(name));
         let compare = |a: &Domain, b: &Domain| {
             let by_size = waiting[*b as usize].recipients.cmp(&waiting[*a as usize].recipients);
@@ -205,6 +228,24 @@ mod tests {
         ] {
             assert_eq!(of_address(address.as_bytes()), domain.as_bytes(), "{address}");
         }
+    }
+
+    #[test]
+    fn no_two_domains_look_the_same() {
+        let domains: [&[u8]; 8] = [
+            b"b.example",
+            "b\u{fc}cher.example".as_bytes(),
+            b"b\xfccher",
+            b"b\xfdcher",
+            b"b\xfc",
+            b"b\\xfc",
+            b"a\x01",
+            b"a?",
+        ];
+        let names: std::collections::BTreeSet<_> = domains.iter().map(|d| shown(d)).collect();
+        assert_eq!(names.len(), domains.len(), "{names:?}");
+        assert_eq!((&*shown(domains[0]), &*shown(domains[2])), ("b.example", "b\\xfccher"));
+        assert_eq!(shown(&[0xff; 255]).len(), LONGEST, "no longer than a name may be");
     }
 
     #[test]

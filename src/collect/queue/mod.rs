@@ -22,7 +22,7 @@ mod tests;
 pub use tables::TABLES;
 
 use super::{
-    Collector, Context, Next,
+    Collector, Context, Next, Registration,
     health::{Source, SourceKind, Status},
     registry::Registry,
 };
@@ -41,6 +41,14 @@ use std::{
 };
 use tables::{Rows, Space, SpoolRow, Totals};
 
+/// See [`super::COLLECTORS`].
+pub static REGISTRATION: Registration = Registration {
+    name: "queue",
+    tables: TABLES,
+    kinds: &[SourceKind::Queue],
+    make: |context| Box::new(QueueCollector::new(context.clone())),
+};
+
 /// The next reading starts at least so many times the last one's duration later.
 const PACE: u32 = 20;
 /// So long does a refresh wait for a reading before it looks whether the agent is to stop.
@@ -55,7 +63,6 @@ pub struct QueueCollector {
     context: Context,
     /// Names of postfixDomainTable, for all instances.
     domains: Registry,
-    saved: usize,
     listed: Arc<Vec<Arc<Instance>>>,
     watched: BTreeMap<u32, Watched>,
     finished: (Sender<Finished>, Receiver<Finished>),
@@ -95,14 +102,7 @@ impl QueueCollector {
             None
         });
         let domains = domains.unwrap_or_else(|| Registry::new(super::registry::OTHER + 1));
-        Self {
-            context,
-            saved: domains.iter().count(),
-            domains,
-            listed: Arc::default(),
-            watched: BTreeMap::new(),
-            finished: mpsc::channel(),
-        }
+        Self { context, domains, listed: Arc::default(), watched: BTreeMap::new(), finished: mpsc::channel() }
     }
 
     /// Takes the list of instances over; says whether it changed.
@@ -236,6 +236,7 @@ impl QueueCollector {
         let mut rows = Rows::default();
         let (mut domains, mut spools, mut conditions) = (Vec::new(), Vec::new(), Vec::new());
         let mut counted = Vec::new();
+        self.domains.turn(snapshot::Clock::now().wall);
         for (index, watched) in &self.watched {
             let instance = &watched.instance;
             let snapshot = watched.snapshot.as_ref();
@@ -247,17 +248,19 @@ impl QueueCollector {
             spools.push(spool);
             if let Some(snapshot) = snapshot {
                 rows.add(*index, snapshot);
-                tables::domain_rows(*index, snapshot, |name| self.domains.index(name), &mut domains);
+                tables::domain_rows(*index, snapshot, |name| self.domains.claim(name).index, &mut domains);
             }
         }
+        conditions.extend(conditions::names_refused(&self.domains));
+        let totals = Totals::of(&counted);
         // An index that was shown must not be forgotten.
-        Self::save(&self.context, &self.domains, &mut self.saved);
+        self.save();
         self.context.health.conditions("queue", conditions);
         let longest = self.watched.values().map(|w| w.interval * 3).max().unwrap_or_default();
         let lifetime = longest.max(Duration::from_secs(180));
         self.context.publisher.publish(
             [
-                tables::TOTALS.fragment(&[Totals::of(&counted)]),
+                tables::TOTALS.fragment(&[totals]),
                 tables::SPOOLS.fragment(&spools),
                 tables::QUEUES.fragment(&rows.queues),
                 tables::AGES.fragment(&rows.ages),
@@ -268,13 +271,12 @@ impl QueueCollector {
         );
     }
 
-    fn save(context: &Context, domains: &Registry, saved: &mut usize) {
-        let names = domains.iter().count();
-        if names == *saved {
+    fn save(&mut self) {
+        if !self.domains.must_be_saved() {
             return;
         }
-        match context.state.save(STATE, STATE_VERSION, domains) {
-            Ok(()) => *saved = names,
+        match self.context.state.save(STATE, STATE_VERSION, &self.domains) {
+            Ok(()) => self.domains.saved(),
             Err(e) => tracing::warn!("{e}"),
         }
     }
@@ -346,6 +348,6 @@ impl Collector for QueueCollector {
     }
 
     fn finish(&mut self) {
-        Self::save(&self.context, &self.domains, &mut self.saved);
+        self.save();
     }
 }

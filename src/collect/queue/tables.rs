@@ -1,7 +1,7 @@
 //! What the queue collector publishes, as tables.
 
 use super::{
-    domains::Waiting,
+    domains::{self, Waiting},
     snapshot::{BUCKETS, Queue, Snapshot, limit},
 };
 use crate::{
@@ -9,7 +9,10 @@ use crate::{
     mib::{AnyTable, Get, Index, Table, column, scalars, text},
     postfix::{defer_reason::DeferReason, queue::QueueKind},
 };
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 /// The tables this module owns.
 pub static TABLES: &[&dyn AnyTable] = &[&TOTALS, &SPOOLS, &QUEUES, &AGES, &DOMAINS, &REASONS];
@@ -136,7 +139,7 @@ impl AgeRow {
 pub(super) struct DomainRow {
     pub(super) instance: u32,
     pub(super) index: u32,
-    pub(super) name: Vec<u8>,
+    pub(super) name: String,
     pub(super) waiting: Waiting,
     pub(super) oldest: Instant,
 }
@@ -268,23 +271,25 @@ pub(super) fn domain_rows(
     rows: &mut Vec<DomainRow>,
 ) {
     let mut other = snapshot.backlog.other;
-    for (name, waiting) in &snapshot.backlog.top {
-        match index(&String::from_utf8_lossy(name)) {
-            Some(index) => rows.push(DomainRow {
-                instance,
-                index,
-                name: name.to_vec(),
-                waiting: *waiting,
-                oldest: oldest(snapshot, waiting.oldest),
-            }),
+    // Names that are the same once they are shown add up.
+    let mut named: BTreeMap<u32, (String, Waiting)> = BTreeMap::new();
+    for (domain, waiting) in &snapshot.backlog.top {
+        let name = domains::shown(domain);
+        // Mail to such an address can be sent; its row must not look like ours.
+        match (*name != *registry::OTHER_NAME).then(|| index(&name)).flatten() {
+            Some(index) => {
+                named.entry(index).or_insert_with(|| (name.into_owned(), Waiting::default())).1.merge(waiting);
+            }
             None => other.merge(waiting),
         }
     }
-    rows.push(DomainRow {
+    let row = |(index, (name, waiting)): (u32, (String, Waiting))| DomainRow {
         instance,
-        index: registry::OTHER,
-        name: registry::OTHER_NAME.into(),
-        waiting: other,
-        oldest: oldest(snapshot, other.oldest),
-    });
+        index,
+        name,
+        waiting,
+        oldest: oldest(snapshot, waiting.oldest),
+    };
+    named.insert(registry::OTHER, (registry::OTHER_NAME.to_owned(), other));
+    rows.extend(named.into_iter().map(row));
 }

@@ -227,3 +227,64 @@ fn readings_keep_their_distance() {
         assert!(watched.interval > Duration::ZERO);
     }
 }
+
+/// Name, index and recipients of the rows of postfixDomainTable.
+fn domain_table(context: &Context) -> Vec<(String, u32, u32)> {
+    let view = context.publisher.view();
+    let column: [u32; 6] = [9, 1, 4, 3, 1, 2];
+    let mut rows = Vec::new();
+    for index in 1..=10_000 {
+        let of = |n: u32| view.get(&[9, 1, 4, 3, 1, n, 1, index], Instant::now()).ok();
+        if let (Some(Value::OctetString(name)), Some(Value::Gauge32(recipients))) = (of(column[5]), of(4)) {
+            rows.push((String::from_utf8(name.to_vec()).unwrap(), index, recipients));
+        }
+    }
+    rows
+}
+
+#[test]
+fn the_largest_domain_has_its_name_however_many_came_before() {
+    let (showq, state) = (Showq::new(), tempfile::tempdir().unwrap());
+    let mut context = context(state.path());
+    context.config = Arc::new(Config { queue: crate::config::QueueTables { domains: 1_000 }, ..Config::default() });
+    let mut collector = watch(&context, &[showq.dir.path()]);
+    for batch in 0..5 {
+        let recipients: Vec<String> = (0..900).map(|n| format!("a@d{n}.batch{batch}.example")).collect();
+        showq.answer(list(&recipients.iter().map(String::as_str).collect::<Vec<_>>()));
+        again(&mut collector);
+        assert_eq!(domain_table(&context).len(), 901, "batch {batch}");
+    }
+    showq.answer(list(&["a@gmail.example"; 200]));
+    again(&mut collector);
+    let expected = [("(other)".to_owned(), 1, 0), ("gmail.example".to_owned(), 4_502, 200)];
+    assert_eq!(domain_table(&context), expected);
+    drop(collector);
+    // The same after a restart, and a domain of the last batch has its old index.
+    showq.answer(list(&["a@gmail.example", "a@d0.batch4.example", "b@gmail.example"]));
+    let mut collector = watch(&context, &[showq.dir.path()]);
+    run_once(&mut collector);
+    let rows: Vec<_> = domain_table(&context).into_iter().map(|(name, index, _)| (name, index)).collect();
+    assert_eq!(rows[1..], [("d0.batch4.example".to_owned(), 3_602), ("gmail.example".to_owned(), 4_502)]);
+}
+
+#[test]
+fn domains_that_are_no_utf8_add_up() {
+    let (showq, state) = (Showq::new(), tempfile::tempdir().unwrap());
+    let context = context(state.path());
+    let mut collector = watch(&context, &[showq.dir.path()]);
+    let mut answer =
+        list(&["a@b1.example", "b@b2.example", "c@b2.example", "d@b3.example", "e@(other)", "f@b\u{fc}.example"]);
+    // One octet each that is no UTF-8, and all three would be U+FFFD.
+    for (name, octet) in [(b"b1", 0xfc), (b"b2", 0xfd), (b"b3", 0xff)] {
+        while let Some(at) = memchr::memmem::find(&answer, name) {
+            answer[at + 1] = octet;
+        }
+    }
+    showq.answer(answer);
+    run_once(&mut collector);
+    let rows = domain_table(&context);
+    let shown: Vec<_> = rows.iter().map(|(name, _, recipients)| (name.as_str(), *recipients)).collect();
+    let expected =
+        [("(other)", 1), ("b\\xfd.example", 2), ("b\u{fc}.example", 1), ("b\\xfc.example", 1), ("b\\xff.example", 1)];
+    assert_eq!(shown, expected);
+}

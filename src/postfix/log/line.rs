@@ -1,8 +1,12 @@
 //! The header of a line: timestamp, host, tag, pid.
 //!
 //! Understood: BSD timestamps (RFC 3164, day padded with a space, a zero or nothing), RFC 3339 timestamps, `<PRI>` before
-//! either, no timestamp and host at all (container logs), and anything else before a `tag[pid]: `. RFC 5424 headers with
-//! structured data are not: no syslog daemon writes them to a file unless told to.
+//! either, RFC 5424 with and without structured data, no timestamp and host at all (container logs), facility and level as
+//! busybox, AIX, FreeBSD and macOS write them, the message ids of Solaris, a container runtime's prefix (CRI, compose), and
+//! anything else before a `name/program[pid]: `. JSON and the journal's export format come through [`super::record`].
+//!
+//! rsyslog cuts a program's name at its first slash where it writes only that (RFC 5424 output without
+//! `parser.PermitSlashInProgramName`): `postfix` alone does not tell which program spoke, and nothing is guessed.
 
 use memchr::{memchr, memmem, memrchr};
 
@@ -65,7 +69,18 @@ impl<'a> Line<'a> {
         while let Some(rest) = line.strip_suffix(b"#012").or_else(|| line.strip_suffix(b"#015")) {
             line = rest;
         }
+        Self::header(line, 0)
+    }
+
+    /// A header may stand before a header: a container's before that of a syslog daemon.
+    fn header(line: &'a [u8], depth: usize) -> Self {
         let body = without_priority(line);
+        // Years begin with a digit; a stamp that is not known is `-`, behind a priority.
+        let dated = |rest: &&[u8]| rest.first().is_some_and(u8::is_ascii_digit) || body.len() < line.len();
+        let version = body.strip_prefix(b"1 ").filter(dated);
+        if let Some(found) = version.and_then(protocol23) {
+            return found;
+        }
         let stamp = stamp_length(body);
         let rest = skip_spaces(&body[stamp..]);
         let stamp = &body[..stamp];
@@ -75,15 +90,40 @@ impl<'a> Line<'a> {
         if !stamp.is_empty()
             && let Some(space) = memchr(b' ', rest)
         {
-            let host = &rest[..space];
-            let after = skip_spaces(&rest[space..]);
-            return match tagged(after) {
-                Some((tag, pid, text)) => Self { stamp, host, tag, pid, text },
-                // `last message repeated`, or a prefix of a container runtime before the header proper.
-                None => Self::behind_prefix(rest).unwrap_or(Self { stamp, host, text: after, ..Self::default() }),
+            let (word, after) = (&rest[..space], skip_spaces(&rest[space..]));
+            if let Some((tag, pid, text)) = tagged(after) {
+                let host = if is_level(word) { &[][..] } else { word };
+                return Self { stamp, host, tag, pid, text };
+            }
+            return match Self::behind_words(stamp, word, after, depth).or_else(|| Self::behind_prefix(rest)) {
+                Some(found) => found,
+                // `last message repeated`.
+                None => Self { stamp, host: word, text: after, ..Self::default() },
             };
         }
         Self::behind_prefix(rest).unwrap_or(Self { stamp, text: rest, ..Self::default() })
+    }
+
+    /// What stands between the stamp and the tag beside a host: a container's stream, FreeBSD's `<mail.info>`, busybox's
+    /// `mail.info`, AIX's `mail:info`, in any order.
+    fn behind_words(stamp: &'a [u8], word: &'a [u8], after: &'a [u8], depth: usize) -> Option<Self> {
+        if depth < 2
+            && matches!(word, b"stdout" | b"stderr")
+            && let [b'F' | b'P', b' ', rest @ ..] = after
+        {
+            let inner = Self::header(skip_spaces(rest), depth + 1);
+            let stamp = if inner.stamp.is_empty() { stamp } else { inner.stamp };
+            return Some(Self { stamp, ..inner });
+        }
+        let space = memchr(b' ', after)?;
+        let (second, rest) = (&after[..space], skip_spaces(&after[space..]));
+        let host = match (is_level(word), is_level(second)) {
+            (true, false) => second,
+            (false, true) => word,
+            _ => return None,
+        };
+        let (tag, pid, text) = tagged(rest)?;
+        Some(Self { stamp, host, tag, pid, text })
     }
 
     /// Finds a `name/program[pid]: ` behind something unknown.
@@ -94,6 +134,7 @@ impl<'a> Line<'a> {
         pid?;
         let before = rest[..start].trim_ascii_end();
         let host = memrchr(b' ', before).map_or(before, |space| &before[space + 1..]);
+        let host = if host.iter().any(u8::is_ascii_alphanumeric) { host } else { &[] };
         memchr(b'/', tag).map(|_| Self { stamp: &[], host, tag, pid, text })
     }
 
@@ -165,9 +206,20 @@ fn stamp_length(line: &[u8]) -> usize {
     0
 }
 
-/// `tag[pid]: text` or `tag: text`.
+/// `tag[pid]: text` or `tag: text`. A tag may hold colons, as a syslog_name with an IPv6 address does; an IPv6 address before
+/// a tag is a host.
 fn tagged(line: &[u8]) -> Option<(&[u8], Option<u32>, &[u8])> {
-    let end = line.iter().take(128).position(|b| matches!(b, b'[' | b':' | b' '))?;
+    let head = &line[..line.len().min(128)];
+    let mut from = 0;
+    let end = loop {
+        let at = from + head[from..].iter().position(|b| matches!(b, b'[' | b':' | b' '))?;
+        match head[at] {
+            b' ' => return None,
+            // Inside a tag, unless the text begins here.
+            b':' if !matches!(line.get(at + 1), None | Some(b' ' | b'\t')) => from = at + 1,
+            _ => break at,
+        }
+    };
     let (tag, rest) = line.split_at(end);
     if tag.is_empty() {
         return None;
@@ -176,13 +228,88 @@ fn tagged(line: &[u8]) -> Option<(&[u8], Option<u32>, &[u8])> {
         [b'[', inner @ ..] => {
             let digits = inner.iter().take(11).take_while(|b| b.is_ascii_digit()).count();
             let pid = super::text::number(&inner[..digits]).and_then(|n| u32::try_from(n).ok());
-            (Some(pid?), inner[digits..].strip_prefix(b"]")?)
+            (Some(pid?), level_behind_tag(inner[digits..].strip_prefix(b"]")?))
         }
+        // `2001:db8:: postfix/smtpd[7]: …`
+        _ if from > 0 && memchr(b'/', tag).is_none() => return None,
         rest => (None, rest),
     };
     let text = rest.strip_prefix(b":")?;
     // A queue id or a word of the text is no tag: those come without a header only, where a pid is asked for.
-    Some((tag, pid, text.strip_prefix(b" ").unwrap_or(text)))
+    Some((tag, pid, without_message_id(text.strip_prefix(b" ").unwrap_or(text))))
+}
+
+/// macOS writes ` <Notice>` between pid and colon.
+fn level_behind_tag(rest: &[u8]) -> &[u8] {
+    match rest.strip_prefix(b" <") {
+        Some(level) => match memchr(b'>', &level[..level.len().min(12)]) {
+            Some(end) => &level[end + 1..],
+            None => rest,
+        },
+        None => rest,
+    }
+}
+
+/// Solaris and illumos write `[ID 197553 mail.info] ` before the text (msgid(7)).
+fn without_message_id(text: &[u8]) -> &[u8] {
+    let Some(rest) = text.strip_prefix(b"[ID ") else { return text };
+    let head = &rest[..rest.len().min(40)];
+    match memchr(b']', head) {
+        Some(end) if head.first().is_some_and(u8::is_ascii_digit) => skip_spaces(&rest[end + 1..]),
+        _ => text,
+    }
+}
+
+/// `facility.level` of busybox, `facility:level` of AIX, `<facility.level>` of FreeBSD with -v, `<2.6>` with -vv.
+fn is_level(word: &[u8]) -> bool {
+    let inner = word.strip_prefix(b"<").and_then(|w| w.strip_suffix(b">"));
+    let numbers = inner.is_some_and(|w| w.iter().all(|b| b.is_ascii_digit() || *b == b'.'));
+    let word = inner.unwrap_or(word);
+    let Some(at) = word.iter().position(|b| matches!(b, b'.' | b':')) else { return false };
+    const LEVELS: [&[u8]; 12] = [
+        b"emerg", b"panic", b"alert", b"crit", b"err", b"error", b"warn", b"warning", b"notice", b"info", b"debug",
+        b"none",
+    ];
+    let facility = word[..at].iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    numbers || (at > 0 && facility && LEVELS.contains(&&word[at + 1..]))
+}
+
+/// RFC 5424 behind `<PRI>1 `: stamp, host, application, process, message id, structured data, and the message. A field that
+/// is `-` says nothing.
+fn protocol23(rest: &[u8]) -> Option<Line<'_>> {
+    let mut rest = rest;
+    let mut field = || {
+        let end = memchr(b' ', rest)?;
+        let (word, after) = (&rest[..end], &rest[end + 1..]);
+        rest = after;
+        Some(if word == b"-" { &[][..] } else { word })
+    };
+    let (stamp, host, tag, process, _message_id) = (field()?, field()?, field()?, field()?, field()?);
+    let text = match rest {
+        [b'-', after @ ..] => after,
+        [b'[', ..] => structured(rest)?,
+        _ => return None,
+    };
+    let text = skip_spaces(text);
+    let text = skip_spaces(text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text));
+    let pid = super::text::number(process).and_then(|n| u32::try_from(n).ok());
+    Some(Line { stamp, host, tag, pid, text })
+}
+
+/// What follows `[id name="value" …][…]`; a bracket inside a value has a backslash before it.
+fn structured(mut rest: &[u8]) -> Option<&[u8]> {
+    while rest.first() == Some(&b'[') {
+        let mut at = 1;
+        loop {
+            at += memchr::memchr2(b']', b'\\', rest.get(at..)?)?;
+            if rest[at] == b']' {
+                break;
+            }
+            at += 2;
+        }
+        rest = &rest[at + 1..];
+    }
+    Some(rest)
 }
 
 #[cfg(test)]
@@ -221,6 +348,41 @@ mod tests {
         assert_eq!(split(container), want("", "vm"));
         let kubernetes = "2024-01-02T03:04:05.6Z stdout F Nov 22 01:17:30 vm postfix/smtpd[7]: connect from a[1.2.3.4]";
         assert_eq!(split(kubernetes).2, "postfix/smtpd");
+    }
+
+    #[test]
+    fn headers_of_other_systems() {
+        let text = "connect from a[1.2.3.4]";
+        for (line, host) in [
+            // RFC 5424: rsyslog's RSYSLOG_SyslogProtocol23Format, without the priority, FreeBSD's -O rfc5424, syslog-ng.
+            ("<22>1 2026-11-22T01:17:30.123456+01:00 vm postfix/smtpd 7 - - {}", "vm"),
+            ("<22>1 2026-11-22T01:17:30.123456+01:00 vm postfix/smtpd 7 - -  {}", "vm"),
+            ("1 2026-11-22T01:17:30.123456+01:00 vm postfix/smtpd 7 - [timeQuality tzKnown=\"1\"] {}", "vm"),
+            ("<22>1 2026-11-22T01:17:30Z vm postfix/smtpd 7 - [a@1 b=\"x\\]y\"][c d=\"e\"] \u{feff}{}", "vm"),
+            ("<22>1 - - postfix/smtpd 7 - - {}", ""),
+            // Solaris, AIX, busybox with and without a host, FreeBSD -v and -vv, macOS.
+            ("Nov 22 01:17:30 vm postfix/smtpd[7]: [ID 197553 mail.info] {}", "vm"),
+            ("Nov 22 01:17:30 vm mail:info postfix/smtpd[7]: {}", "vm"),
+            ("Nov 22 01:17:30 vm mail.info postfix/smtpd[7]: {}", "vm"),
+            ("Nov 22 01:17:30 mail.info postfix/smtpd[7]: {}", ""),
+            ("Nov 22 01:17:30 <mail.info> vm postfix/smtpd[7]: {}", "vm"),
+            ("Nov 22 01:17:30 <2.6> vm postfix/smtpd[7]: {}", "vm"),
+            ("Nov 22 01:17:30 vm postfix/smtpd[7] <Notice>: {}", "vm"),
+            // IPv6 addresses as hosts.
+            ("Nov 22 01:17:30 2001:db8::1 postfix/smtpd[7]: {}", "2001:db8::1"),
+            ("Nov 22 01:17:30 2001:db8:: postfix/smtpd[7]: {}", "2001:db8::"),
+            ("2026-11-22T01:17:30.123456+01:00 fe80::1%eth0 postfix/smtpd[7]: {}", "fe80::1%eth0"),
+            // Containers: CRI with and without a header inside, compose.
+            ("2024-01-02T03:04:05.6Z stdout F postfix/smtpd[7]: {}", ""),
+            ("2024-01-02T03:04:05.6Z stderr F Nov 22 01:17:30 vm postfix/smtpd[7]: {}", "vm"),
+            ("mail-1  | postfix/smtpd[7]: {}", ""),
+        ] {
+            let line = line.replace("{}", text);
+            let found = split(&line);
+            assert_eq!((found.1, found.2, found.3, found.4), (host, "postfix/smtpd", Some(7), text), "{line}");
+        }
+        assert_eq!(split("Nov 22 01:17:30 vm postfix-2001:db8::1/smtpd[7]: x").2, "postfix-2001:db8::1/smtpd");
+        assert_eq!(split("Nov 22 01:17:30 vm postfix/smtpd[7]: [ID x] y").4, "[ID x] y");
     }
 
     #[test]
