@@ -24,8 +24,11 @@
 #![warn(unreachable_pub)]
 // Nothing that comes from a socket, a file or a log line may panic. Tests and benchmarks may.
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+// What clippy.toml names is for one file each.
+#![cfg_attr(not(test), warn(clippy::disallowed_types))]
 
 pub mod agentx;
+mod child;
 pub mod cli;
 pub mod collect;
 pub mod commands;
@@ -35,4 +38,5 @@ pub mod postfix;
 pub mod smi;
 pub mod snmp;
 pub mod state;
+pub mod stop;
 mod wiring;

@@ -1,37 +1,12 @@
 //! Collectors on threads of their own, until they are stopped.
 
 use super::{Collector, Context, Next, Registration, health::Health};
+use crate::stop::Stop;
 use std::{
     io,
-    sync::{Arc, Condvar, Mutex, PoisonError},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
-
-/// The agent's end, as collectors see it.
-#[derive(Clone, Default)]
-pub struct Stop(Arc<(Mutex<bool>, Condvar)>);
-
-impl Stop {
-    /// Tells everyone.
-    pub fn stop(&self) {
-        *self.0.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.0.1.notify_all();
-    }
-
-    /// Waits until then or for the stop; says whether it was the stop.
-    pub fn wait_until(&self, then: Instant) -> bool {
-        let mut stopped = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
-        while !*stopped {
-            let left = then.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return false;
-            }
-            stopped = self.0.1.wait_timeout(stopped, left).unwrap_or_else(PoisonError::into_inner).0;
-        }
-        true
-    }
-}
 
 /// A collector as it was registered: health hears when it is through with a refresh, so that it cannot end one without a
 /// word about a source it answers for.
@@ -157,6 +132,7 @@ mod tests {
         state::StateDirectory,
     };
     use std::collections::BTreeSet;
+    use std::sync::Arc;
 
     fn context(directory: &std::path::Path) -> Context {
         let publisher = Publisher::new([1, 3].into(), &crate::collect::catalogue());

@@ -49,12 +49,11 @@ impl Instance {
             // both, what postconf complains about is wrong.
             Err(e)
                 if settings.queue_directory.is_some()
-                    && (matches!(e, PostconfError::Start { .. })
-                        || !settings.config_directory.join("main.cf").exists()) =>
+                    && (e.is_absent() || !settings.config_directory.join("main.cf").exists()) =>
             {
                 Parameters::new()
             }
-            Err(e @ PostconfError::Start { .. }) => return Err(InstanceError::NoPostconf(e)),
+            Err(e) if e.is_absent() => return Err(InstanceError::NoPostconf(e)),
             Err(e) => return Err(e.into()),
         };
         let parameter = |name: &str| parameters.get(name).filter(|v| !v.is_empty()).cloned();

@@ -1,15 +1,11 @@
 //! postconf(1): the parameters of an instance. Parsing main.cf is left to Postfix; it needs no privileges where main.cf is
 //! readable.
 
-use std::{
-    collections::BTreeMap,
-    ffi::OsStr,
-    io::Read,
-    path::Path,
-    process::{Command, Stdio},
-    thread,
-    time::{Duration, Instant},
+use crate::{
+    child::{self, ChildError},
+    stop::Stop,
 };
+use std::{collections::BTreeMap, ffi::OsStr, path::Path, time::Duration};
 
 /// The parameters this program asks for, all in one run.
 const PARAMETERS: &[&str] = &[
@@ -58,23 +54,22 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// Why a tool gave no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum PostconfError {
-    /// It cannot be started.
-    #[error("{program}: {source}; is Postfix installed, and /usr/sbin in the agent's PATH?")]
-    Start {
-        /// The program.
-        program: String,
-        /// What the system said.
-        source: std::io::Error,
-    },
+    /// It cannot be run, or gave no answer.
+    #[error(transparent)]
+    Child(#[from] ChildError),
     /// It failed.
     #[error("{message}; {}", remedy(message))]
     Failed {
         /// First line of its standard error.
         message: String,
     },
-    /// It did not end.
-    #[error("{0}: no answer within 10 s")]
-    Timeout(String),
+}
+
+impl PostconfError {
+    /// There is no postconf here. One that cannot be started for want of memory or processes is there.
+    pub fn is_absent(&self) -> bool {
+        matches!(self, Self::Child(ChildError::Missing { .. }))
+    }
 }
 
 /// What to do about a complaint of postconf's; it reads the files as the agent's user.
@@ -120,55 +115,12 @@ pub fn labels(directory: &Path) -> Result<Vec<(String, String)>, PostconfError> 
 
 /// Standard output of a Postfix tool. Warnings on standard error are Postfix's business unless it fails.
 fn run(program: &str, arguments: &[&OsStr]) -> Result<String, PostconfError> {
-    let command = || {
-        let words: Vec<_> = arguments.iter().take(3).map(|a| a.to_string_lossy()).collect();
-        format!("{program} {}", words.join(" "))
-    };
-    let start = |source| PostconfError::Start { program: program.to_owned(), source };
-    // Daemons' PATH often lacks sbin.
-    let path = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/usr/local/sbin:/sbin";
-    let mut child = Command::new(program)
-        .args(arguments)
-        .env("PATH", path)
-        .env("LC_ALL", "C")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(start)?;
-    // Both pipes are drained beside the wait, so that a talkative tool cannot block on a full one.
-    let (out, err) = (child.stdout.take(), child.stderr.take());
-    let out = thread::spawn(move || drain(out));
-    let err = thread::spawn(move || drain(err));
-    let deadline = Instant::now() + DEADLINE;
-    let status = loop {
-        match child.try_wait().map_err(start)? {
-            Some(status) => break status,
-            None if Instant::now() >= deadline => {
-                // It may have ended by itself in between.
-                let _ = child.kill();
-                let _ = child.wait();
-                return Err(PostconfError::Timeout(command()));
-            }
-            None => thread::sleep(Duration::from_millis(5)),
-        }
-    };
-    let (out, err) = (out.join().unwrap_or_default(), err.join().unwrap_or_default());
-    if status.success() {
-        Ok(String::from_utf8_lossy(&out).into_owned())
-    } else {
-        let text = String::from_utf8_lossy(&err);
-        // Warnings may stand before what it died of.
-        let last = text.lines().rfind(|line| !line.is_empty()).map(|line| line.replacen("fatal: ", "", 1));
-        Err(PostconfError::Failed { message: last.unwrap_or_else(|| format!("{} failed without a word", command())) })
+    let output = child::run(Path::new(program), arguments, DEADLINE, &Stop::default())?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.out).into_owned());
     }
-}
-
-fn drain(pipe: Option<impl Read>) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    if let Some(pipe) = pipe {
-        // What came before a broken pipe is still worth reading; 16 MiB bound a tool gone mad.
-        let _ = pipe.take(16 << 20).read_to_end(&mut bytes);
-    }
-    bytes
+    let said = String::from_utf8_lossy(&output.said);
+    // Warnings may come before what it died of.
+    let last = said.lines().rfind(|line| !line.is_empty()).map(|line| line.replacen("fatal: ", "", 1));
+    Err(PostconfError::Failed { message: last.unwrap_or_else(|| format!("{program} failed without a word")) })
 }

@@ -1,32 +1,34 @@
 //! The systemd journal, through `journalctl --follow`: its files have no stable format of their own, and journalctl reads
 //! them with the rights of its user.
 //!
-//! A child writes JSON, one entry a line; a thread hands it over in a bounded queue, so that a burst waits in the journal and
-//! not here. Every entry has a cursor; the last one counted is saved, and the next child begins after it. An entry that was
+//! A child writes JSON, one entry a line, into a pipe that is read without blocking: a burst waits in the journal and not here,
+//! and a journalctl that hangs keeps nobody from other logs. Every entry has a cursor; the last one counted is saved, and the next child begins after it. An entry that was
 //! removed from the journal while nobody read is a gap: what followed it may have been removed with it.
 //!
 //! A journal without entries and one that may not be read look alike to `--follow`, which waits for both; so the rights are
 //! looked at first, by what journalctl says on standard error.
 
 use super::follow::Progress;
+use crate::child::{Asked, Child, ChildError, Output};
 use serde::Deserialize;
 use std::{
-    io::{self, BufRead, BufReader, Read},
+    ffi::OsString,
+    io,
+    ops::Range,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel},
-    thread,
     time::{Duration, Instant},
 };
 
-/// Entries that may wait between the child and the engine.
-const QUEUE: usize = 4_096;
-/// An entry is a line of the log and its metadata.
-const ENTRY: u64 = 1 << 20;
-/// A child that ends is started again after so long.
+/// An entry is a line of the log and its metadata; longer ones come in pieces.
+const ENTRY: usize = 1 << 20;
+/// How long a question to the journal may take.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// A child that ended is started again after so long.
 const PAUSE: Duration = Duration::from_secs(5);
 /// If the entry that was last at the start never comes, it was removed meanwhile; nothing came for so long then.
 const QUIET: Duration = Duration::from_secs(15);
+/// How long an answer, or more to catch up with, is waited for at a time.
+const REFILL: Duration = Duration::from_millis(10);
 
 /// One entry, as `--output=json` writes it.
 #[derive(Debug, Default, Deserialize)]
@@ -90,7 +92,10 @@ impl Entry {
 /// A followed journal.
 pub(super) struct Journal {
     program: PathBuf,
-    child: Option<Running>,
+    step: Step,
+    /// Where it is to be begun is known.
+    placed: bool,
+    from_start: bool,
     /// The last entry that was counted, or that need not be: the next child begins after it.
     cursor: Option<String>,
     /// Where the next child begins if the entry at `cursor` is gone.
@@ -99,57 +104,74 @@ pub(super) struct Journal {
     gap: bool,
     /// The last entry there was at the start, until it was counted.
     end: Option<String>,
-    /// When the child before ended, and what it said.
-    ended: Option<(Instant, String)>,
     heard: Instant,
 }
 
-struct Running {
-    child: Child,
-    entries: Receiver<Vec<u8>>,
-    errors: Option<thread::JoinHandle<String>>,
+/// What comes next.
+enum Step {
+    /// Ask which entry is the last one.
+    Begin,
+    /// Asked that.
+    Last(Asked),
+    /// Asked for the entry that was counted last before the agent was stopped.
+    Counted(Asked),
+    /// Start to follow.
+    Start,
+    /// The child that follows.
+    Follow(Lines),
+    /// A child ended then, and why.
+    Failed(Instant, String),
 }
 
-impl Drop for Running {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+/// The lines of a child, which come in pieces.
+struct Lines {
+    child: Child,
+    buffer: Vec<u8>,
+    /// Before it lines that were taken.
+    start: usize,
+}
+
+impl Lines {
+    /// The next line with its newline, if it is there.
+    fn next(&mut self) -> Option<Range<usize>> {
+        let rest = self.buffer.get(self.start..)?;
+        let length = match memchr::memchr(b'\n', rest) {
+            Some(newline) => newline + 1,
+            None if rest.len() >= ENTRY => rest.len(),
+            None => return None,
+        };
+        let line = self.start..self.start + length;
+        self.start = line.end;
+        Some(line)
+    }
+
+    /// As [`Child::read`].
+    fn fill(&mut self) -> Option<usize> {
+        self.buffer.drain(..self.start);
+        self.start = 0;
+        self.child.read(&mut self.buffer)
     }
 }
 
 impl Journal {
     /// Follows from behind `cursor`; without one from the end, or the start.
-    pub(super) fn start(cursor: Option<String>, from_start: bool) -> io::Result<Self> {
+    pub(super) fn new(cursor: Option<String>, from_start: bool) -> Self {
         Self::with_program(Path::new("journalctl"), cursor, from_start)
     }
 
     /// With another program than the system's: tests.
-    pub(super) fn with_program(program: &Path, cursor: Option<String>, from_start: bool) -> io::Result<Self> {
-        let end = look(program, None)?;
-        let (mut at, mut gap) = (None, false);
-        let cursor = match cursor {
-            None if from_start => None,
-            // Without entries the end is the start.
-            None => end.clone(),
-            Some(counted) => match look(program, Some(&counted)) {
-                Ok(Some(there)) if there == counted => Some(counted),
-                Ok(Some(next)) => {
-                    (at, gap) = (Some(next), true);
-                    Some(counted)
-                }
-                // Nothing behind it, or it is no cursor for this journalctl. What is there now was perhaps counted.
-                Ok(None) | Err(_) => {
-                    gap = true;
-                    end.clone()
-                }
-            },
-        };
-        let end = end.filter(|end| cursor.as_ref() != Some(end));
-        let (program, heard) = (program.to_owned(), Instant::now());
-        let mut journal = Self { program, child: None, cursor, at, gap, end, ended: None, heard };
-        journal.child = Some(journal.spawn()?);
-        Ok(journal)
+    pub(super) fn with_program(program: &Path, cursor: Option<String>, from_start: bool) -> Self {
+        Self {
+            program: program.to_owned(),
+            step: Step::Begin,
+            placed: false,
+            from_start,
+            cursor,
+            at: None,
+            gap: false,
+            end: None,
+            heard: Instant::now(),
+        }
     }
 
     /// Behind the last entry that was counted.
@@ -157,76 +179,116 @@ impl Journal {
         self.cursor.as_deref()
     }
 
-    fn spawn(&self) -> io::Result<Running> {
-        let mut command = Command::new(&self.program);
-        command.args(["--follow", "--no-tail", "--quiet"]).args(COMMON);
+    /// Where it is to be begun is known.
+    pub(super) fn is_placed(&self) -> bool {
+        self.placed
+    }
+
+    /// Asks for the last entry, or the first one not before `from`.
+    fn ask(&self, from: Option<&str>) -> Result<Asked, ChildError> {
+        let mut arguments = vec![OsString::from("--lines=1")];
+        arguments.extend(COMMON.map(OsString::from));
+        arguments.extend(from.map(|cursor| format!("--cursor={cursor}").into()));
+        Asked::start(&self.program, &arguments, DEADLINE)
+    }
+
+    fn follow(&self) -> Result<Step, ChildError> {
+        let mut arguments = ["--follow", "--no-tail", "--quiet"].map(OsString::from).to_vec();
+        arguments.extend(COMMON.map(OsString::from));
         match (&self.at, &self.cursor) {
-            (Some(at), _) => drop(command.arg(format!("--cursor={at}"))),
-            (None, Some(cursor)) => drop(command.arg(format!("--after-cursor={cursor}"))),
+            (Some(at), _) => arguments.push(format!("--cursor={at}").into()),
+            (None, Some(cursor)) => arguments.push(format!("--after-cursor={cursor}").into()),
             (None, None) => {}
         }
-        let mut child = command
-            .env("LC_ALL", "C")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(|e| missing(&e))?;
-        let (sender, entries) = sync_channel(QUEUE);
-        let (out, err) = (child.stdout.take(), child.stderr.take());
-        thread::Builder::new().name("journal".into()).spawn(move || {
-            if let Some(out) = out {
-                pass_on(out, &sender);
-            }
-        })?;
-        let errors = thread::Builder::new().name("journal-errors".into()).spawn(move || {
-            let mut text = String::new();
-            if let Some(err) = err {
-                // Only for the message.
-                let _ = err.take(4_096).read_to_string(&mut text);
-            }
-            text.lines().next().unwrap_or_default().to_owned()
-        })?;
-        Ok(Running { child, entries, errors: Some(errors) })
+        let child = Child::start(&self.program, &arguments)?;
+        Ok(Step::Follow(Lines { child, buffer: Vec::new(), start: 0 }))
+    }
+
+    /// Goes on to the child that follows, as far as that is possible without waiting longer than a moment.
+    fn proceed(&mut self) -> io::Result<()> {
+        loop {
+            self.step = match &mut self.step {
+                Step::Follow(_) => return Ok(()),
+                Step::Failed(at, why) if at.elapsed() < PAUSE => return Err(io::Error::other(why.clone())),
+                Step::Failed(..) if self.placed => Step::Start,
+                Step::Failed(..) | Step::Begin => Step::Last(self.ask(None).map_err(missing)?),
+                Step::Last(asked) => {
+                    let Some(output) = asked.poll(REFILL).map_err(missing)? else { return Ok(()) };
+                    self.end = entry_of(&output)?;
+                    match &self.cursor {
+                        Some(counted) => Step::Counted(self.ask(Some(counted)).map_err(missing)?),
+                        None => {
+                            // Without entries the end is the start.
+                            self.cursor = self.end.clone().filter(|_| !self.from_start);
+                            Step::Start
+                        }
+                    }
+                }
+                Step::Counted(asked) => {
+                    let Some(output) = asked.poll(REFILL).map_err(missing)? else { return Ok(()) };
+                    match entry_of(&output) {
+                        Ok(there) if there == self.cursor => {}
+                        Ok(Some(next)) => (self.at, self.gap) = (Some(next), true),
+                        // Nothing behind it, or it is no cursor for this journalctl. What is there now was perhaps counted.
+                        Ok(None) | Err(_) => (self.cursor, self.gap) = (self.end.clone(), true),
+                    }
+                    Step::Start
+                }
+                Step::Start => {
+                    let following = self.follow().map_err(missing)?;
+                    if !self.placed {
+                        self.end.take_if(|end| self.cursor.as_ref() == Some(end));
+                        self.placed = true;
+                    }
+                    self.heard = Instant::now();
+                    following
+                }
+            };
+        }
     }
 
     /// Hands over the entries that have come, each with the second it was written in.
     pub(super) fn read(&mut self, budget: usize, lines: &mut dyn FnMut(&[u8], i64)) -> io::Result<Progress> {
-        let mut progress = Progress { gaps: u64::from(std::mem::take(&mut self.gap)), ..Progress::default() };
-        if let Some((ended, said)) = &self.ended {
-            if ended.elapsed() < PAUSE {
-                return Err(failed(said));
+        if let Err(error) = self.proceed() {
+            if !matches!(self.step, Step::Failed(..)) {
+                self.step = Step::Failed(Instant::now(), error.to_string());
             }
-            self.ended = None;
+            return Err(error);
         }
-        if self.child.is_none() {
-            self.child = Some(self.spawn()?);
-            self.heard = Instant::now();
-        }
+        let mut progress = Progress { gaps: u64::from(std::mem::take(&mut self.gap)), ..Progress::default() };
+        let Step::Follow(following) = &mut self.step else { return Ok(progress) };
         while progress.bytes < budget {
-            let Some(running) = &mut self.child else { break };
-            match running.entries.try_recv() {
-                Ok(json) => {
-                    self.heard = Instant::now();
-                    progress.bytes += json.len();
-                    let Ok(entry) = serde_json::from_slice::<Entry>(&json) else {
-                        // Counted as a line of nobody's, written now.
-                        lines(&json, i64::MAX);
-                        continue;
-                    };
-                    lines(&entry.line(), entry.written());
-                    if !entry.cursor.is_empty() {
-                        self.end.take_if(|end| *end == entry.cursor);
-                        (self.at, self.cursor) = (None, Some(entry.cursor));
-                    }
+            if let Some(range) = following.next() {
+                let json = following.buffer.get(range).unwrap_or_default();
+                self.heard = Instant::now();
+                progress.bytes += json.len();
+                let Ok(entry) = serde_json::from_slice::<Entry>(json) else {
+                    // Counted as a line of nobody's, written now.
+                    lines(json, i64::MAX);
+                    continue;
+                };
+                lines(&entry.line(), entry.written());
+                if !entry.cursor.is_empty() {
+                    self.end.take_if(|end| *end == entry.cursor);
+                    (self.at, self.cursor) = (None, Some(entry.cursor));
                 }
-                Err(TryRecvError::Empty) => break,
-                Err(TryRecvError::Disconnected) => {
-                    let said = running.errors.take().and_then(|e| e.join().ok()).unwrap_or_default();
-                    let said = if said.is_empty() { "without a word".to_owned() } else { said };
-                    self.child = None;
-                    self.ended = Some((Instant::now(), said));
+                continue;
+            }
+            match following.fill() {
+                Some(1..) => {}
+                Some(0) => {
+                    let said = String::from_utf8_lossy(following.child.said()).into_owned();
+                    let said = said.lines().next().unwrap_or("without a word");
+                    self.step = Step::Failed(Instant::now(), failed(said).to_string());
                     break;
+                }
+                None if self.end.is_none() => break,
+                None => {
+                    following.child.wait(REFILL);
+                    match following.fill() {
+                        Some(1..) => {}
+                        _ => break,
+                    }
                 }
             }
         }
@@ -238,8 +300,13 @@ impl Journal {
 /// What every journalctl is told: the mail facility, one JSON object an entry.
 const COMMON: [&str; 3] = ["--output=json", "--no-pager", "SYSLOG_FACILITY=2"];
 
-fn missing(e: &io::Error) -> io::Error {
-    io::Error::new(e.kind(), format!("journalctl: {e}; give `log: {{ files: [/path] }}` in the configuration"))
+fn missing(e: ChildError) -> io::Error {
+    match e {
+        ChildError::Missing { .. } => {
+            io::Error::other("journalctl: there is none; give `log: { files: [/path] }` in the configuration")
+        }
+        e => io::Error::other(e.to_string()),
+    }
 }
 
 fn failed(said: &str) -> io::Error {
@@ -248,32 +315,14 @@ fn failed(said: &str) -> io::Error {
     ))
 }
 
-/// The cursor of the last entry, or of the first one not before `from`; `None` where there is none. An error where the
-/// journal of the system may not be read: journalctl shows a user's own entries to everybody, and gives a hint.
-fn look(program: &Path, from: Option<&str>) -> io::Result<Option<String>> {
-    let mut command = Command::new(program);
-    command.arg("--lines=1").args(COMMON).env("LC_ALL", "C").stdin(Stdio::null());
-    if let Some(cursor) = from {
-        command.arg(format!("--cursor={cursor}"));
-    }
-    let output = command.output().map_err(|e| missing(&e))?;
-    let said = String::from_utf8_lossy(&output.stderr);
+/// The cursor of the entry that was asked for; `None` where there is none. An error where the journal of the system may not be
+/// read: journalctl shows a user's own entries to everybody, and gives a hint.
+fn entry_of(output: &Output) -> io::Result<Option<String>> {
+    let said = String::from_utf8_lossy(&output.said);
     if !output.status.success() || said.contains("not seeing messages from") {
         return Err(failed(said.lines().next().unwrap_or("without a word")));
     }
-    let last = output.stdout.trim_ascii_end().rsplit(|b| *b == b'\n').next().unwrap_or_default();
+    let last = output.out.trim_ascii_end().rsplit(|b| *b == b'\n').next().unwrap_or_default();
     let entry = serde_json::from_slice::<Entry>(last).unwrap_or_default();
     Ok(Some(entry.cursor).filter(|cursor| !cursor.is_empty()))
-}
-
-fn pass_on(out: impl Read, entries: &SyncSender<Vec<u8>>) {
-    let mut out = BufReader::new(out);
-    loop {
-        let mut entry = Vec::new();
-        match out.by_ref().take(ENTRY).read_until(b'\n', &mut entry) {
-            Ok(0) | Err(_) => return,
-            Ok(_) if entries.send(entry).is_err() => return,
-            Ok(_) => {}
-        }
-    }
 }

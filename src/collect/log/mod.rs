@@ -313,7 +313,7 @@ impl LogCollector {
             let new = before != stream.source.counters;
             self.dirty |= new || progress.bytes > 0;
             self.changed |= new || status != stream.status();
-            more |= progress.bytes >= SLICE || (progress.bytes > 0 && !stream.caught_up);
+            more |= progress.bytes >= SLICE || (progress.bytes > 0 && !stream.caught_up) || stream.is_awaited();
         }
         let live = self.streams.iter().all(|s| s.caught_up || s.twin_of.is_some());
         for instance in &mut self.engine.instances {

@@ -129,7 +129,7 @@ impl Stream {
                 }
                 Origin::Journal => {
                     let cursor = self.saved.as_ref().and_then(|s| s.cursor.clone());
-                    Reader::Journal(Box::new(Journal::start(cursor, self.from_start)?))
+                    Reader::Journal(Box::new(Journal::new(cursor, self.from_start)))
                 }
             };
         }
@@ -156,9 +156,18 @@ impl Stream {
         Ok(progress)
     }
 
+    /// It answers when it likes: what was there at the start is still to come, and nothing is wrong so far.
+    pub(super) fn is_awaited(&self) -> bool {
+        !self.caught_up && self.error.is_none() && self.origin == Origin::Journal
+    }
+
     /// It has a position.
     pub(super) fn is_open(&self) -> bool {
-        !matches!(self.reader, Reader::Closed)
+        match &self.reader {
+            Reader::Closed => false,
+            Reader::File(_) => true,
+            Reader::Journal(journal) => journal.is_placed(),
+        }
     }
 
     /// What must be saved.
@@ -166,6 +175,7 @@ impl Stream {
         let (file, cursor) = match &self.reader {
             Reader::Closed => return self.saved.clone(),
             Reader::File(follower) => (Some(follower.save()), None),
+            Reader::Journal(journal) if !journal.is_placed() => return self.saved.clone(),
             Reader::Journal(journal) => (None, journal.cursor().map(str::to_owned)),
         };
         let Source { counters, previous, .. } = &self.source;

@@ -302,11 +302,11 @@ fn the_journal_is_followed_from_a_saved_cursor() {
         lines.pop();
         (lines, gaps)
     };
-    let mut first = journal::Journal::with_program(&script, None, false).unwrap();
+    let mut first = journal::Journal::with_program(&script, None, false);
     assert_eq!(read(&mut first), (Vec::new(), 0), "begun at the end");
     assert_eq!(first.cursor(), Some("s=3"));
     drop(first);
-    let mut again = journal::Journal::with_program(&script, Some("s=1".into()), false).unwrap();
+    let mut again = journal::Journal::with_program(&script, Some("s=1".into()), false);
     let (lines, gaps) = read(&mut again);
     assert_eq!((lines.len(), gaps), (2, 0));
     assert_eq!(lines[0], format!("Jan  1 00:00:00 vm {SENT}\n").into_bytes());
@@ -319,11 +319,11 @@ fn the_journal_is_followed_from_a_saved_cursor() {
     );
     // The journal was vacuumed while nobody read: what is left is counted, what is gone is a gap.
     fs::write(&journal, entry(4, &message) + &entry(5, &message)).unwrap();
-    let mut late = journal::Journal::with_program(&script, Some("s=2".into()), false).unwrap();
+    let mut late = journal::Journal::with_program(&script, Some("s=2".into()), false);
     let (lines, gaps) = read(&mut late);
     assert_eq!((lines.len(), gaps, late.cursor()), (2, 1, Some("s=5")));
     // Nothing is left behind it: what is there may have been counted.
-    let mut later = journal::Journal::with_program(&script, Some("s=9".into()), false).unwrap();
+    let mut later = journal::Journal::with_program(&script, Some("s=9".into()), false);
     assert_eq!((read(&mut later), later.cursor()), ((Vec::new(), 1), Some("s=5")));
 }
 
@@ -339,8 +339,13 @@ fn a_journal_that_may_not_be_read_is_an_error_and_not_empty() {
     ] {
         fs::write(&script, format!("#!/bin/sh\n{said}\n")).unwrap();
         fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
-        let error =
-            journal::Journal::with_program(&script, None, false).err().map(|e| e.to_string()).unwrap_or_default();
+        let mut journal = journal::Journal::with_program(&script, None, false);
+        let error = loop {
+            match journal.read(1 << 20, &mut |_, _| {}) {
+                Err(e) => break e.to_string(),
+                Ok(progress) => assert!(!progress.at_end, "no error"),
+            }
+        };
         assert!(error.contains("systemd-journal") && said.contains(&error[12..40]), "{error}");
     }
 }
@@ -351,7 +356,7 @@ fn a_journalctl_that_ends_is_told_with_what_it_said() {
     let script = directory.path().join("journalctl");
     fs::write(&script, "#!/bin/sh\n[ $1 = --lines=1 ] || { echo 'Out of order.' >&2; exit 1; }\n").unwrap();
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
-    let mut journal = journal::Journal::with_program(&script, None, false).unwrap();
+    let mut journal = journal::Journal::with_program(&script, None, false);
     let deadline = Instant::now() + Duration::from_secs(20);
     let error = loop {
         match journal.read(1 << 20, &mut |_, _| {}) {
@@ -361,6 +366,30 @@ fn a_journalctl_that_ends_is_told_with_what_it_said() {
         std::thread::yield_now();
     };
     assert!(error.contains("Out of order.") && error.contains("systemd-journal"), "{error}");
+}
+
+/// Whatever it does not do, the log beside it is read on.
+#[test]
+fn a_journalctl_that_hangs_keeps_nobody_waiting() {
+    let directory = tempfile::tempdir().unwrap();
+    let script = directory.path().join("journalctl");
+    for hang in ["sleep 1000 &\nexec >&- 2>&-\nsleep 1000"] {
+        fs::write(&script, format!("#!/bin/sh\n{hang}\n")).unwrap();
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+        let mut journal = journal::Journal::with_program(&script, Some("s=1".into()), false);
+        let (mut reads, begun) = (0, Instant::now());
+        let error = loop {
+            match journal.read(1 << 20, &mut |_, _| {}) {
+                Err(e) => break e.to_string(),
+                Ok(progress) => assert!(!progress.at_end && !journal.is_placed(), "{hang}"),
+            }
+            reads += 1;
+            assert!(begun.elapsed() < Duration::from_secs(60), "{hang}: no error");
+        };
+        assert!(error.contains("no answer within 10 s"), "{error}");
+        assert!(reads > 50, "each of {reads} calls came back at once");
+        assert_eq!(journal.cursor(), Some("s=1"), "where it was left is not forgotten");
+    }
 }
 
 #[test]

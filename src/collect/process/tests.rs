@@ -76,7 +76,7 @@ impl Host {
     fn collector(&self) -> ProcessCollector {
         fn read(directory: &Path) -> Result<String, PostconfError> {
             fs::read_to_string(directory.join("master.cf"))
-                .map_err(|source| PostconfError::Start { program: "postconf".into(), source })
+                .map_err(|e| PostconfError::Failed { message: e.to_string() })
         }
         ProcessCollector::on(self.context.clone(), &self.path("proc"), read)
     }
