@@ -1,4 +1,4 @@
-//! Child processes: postconf(1) and journalctl(1). No other file may start one (`clippy.toml`).
+//! Child processes: postconf(1), journalctl(1) and sendmail(1). No other file may start one (`clippy.toml`).
 //!
 //! A child is an absolute path, or a name that is looked up where strangers cannot put a program ([`find`]). It starts with an
 //! environment made here, without the agent's ambient capabilities, in `/`, and as the leader of a process group of its own.
@@ -12,7 +12,7 @@
 use crate::stop::Stop;
 use rustix::{
     event::{PollFd, PollFlags, poll},
-    fs::{Access, OFlags, fcntl_getfl, fcntl_setfl},
+    fs::{Access, MemfdFlags, OFlags, fcntl_getfl, fcntl_setfl, memfd_create},
     io::Errno,
     process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions},
     time::Timespec,
@@ -20,7 +20,7 @@ use rustix::{
 use std::{
     ffi::{OsStr, OsString},
     fs,
-    io::{self, Read},
+    io::{self, Read, Seek, Write},
     os::{
         fd::{AsFd, OwnedFd},
         unix::{
@@ -111,7 +111,29 @@ pub(crate) fn run(
     deadline: Duration,
     stop: &Stop,
 ) -> Result<Output, ChildError> {
-    let mut asked = Asked::start(program, arguments, deadline)?;
+    finish(Asked::start(program, arguments, deadline)?, stop)
+}
+
+/// As [`run`], with `input` as its standard input: a file in memory, so that nobody waits for it to be read.
+pub(crate) fn feed(
+    program: &Path,
+    arguments: &[impl AsRef<OsStr>],
+    input: &[u8],
+    deadline: Duration,
+    stop: &Stop,
+) -> Result<Output, ChildError> {
+    let file = || -> io::Result<fs::File> {
+        let mut file = fs::File::from(memfd_create("input", MemfdFlags::CLOEXEC)?);
+        file.write_all(input)?;
+        file.rewind()?;
+        Ok(file)
+    };
+    let start = |source| ChildError::Start { program: program.display().to_string(), source };
+    let child = Child::start_on(program, arguments, file().map_err(start)?.into())?;
+    finish(Asked { child, out: Vec::new(), begun: Instant::now(), deadline }, stop)
+}
+
+fn finish(mut asked: Asked, stop: &Stop) -> Result<Output, ChildError> {
     loop {
         if let Some(output) = asked.poll(LOOK)? {
             return Ok(output);
@@ -183,6 +205,10 @@ pub(crate) struct Child {
 impl Child {
     /// Starts it. Its standard output and standard error are for [`read`](Self::read) and [`said`](Self::said).
     pub(crate) fn start(program: &Path, arguments: &[impl AsRef<OsStr>]) -> Result<Self, ChildError> {
+        Self::start_on(program, arguments, Stdio::null())
+    }
+
+    fn start_on(program: &Path, arguments: &[impl AsRef<OsStr>], input: Stdio) -> Result<Self, ChildError> {
         reap(None);
         let path = find(program)?;
         let name = program.display().to_string();
@@ -200,7 +226,7 @@ impl Child {
             .env("LC_ALL", "C")
             .current_dir("/")
             .process_group(0)
-            .stdin(Stdio::null())
+            .stdin(input)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -437,6 +463,13 @@ mod tests {
         let output = shell("sleep 1000 & echo $!", LONG).unwrap();
         assert!(output.status.success());
         assert!(gone(std::str::from_utf8(&output.out).unwrap()));
+    }
+
+    #[test]
+    fn what_it_is_fed_need_not_be_read() {
+        let feed = |script, input: &[u8]| feed(Path::new("sh"), &["-c", script], input, LONG, &Stop::default());
+        assert_eq!(feed("cat", &vec![b'x'; 300_000]).unwrap().out.len(), 300_000);
+        assert_eq!(feed("exit 75", &vec![b'x'; 300_000]).unwrap().status.code(), Some(75));
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! The promise: our SNMP client asks a real snmpd with every protocol net-snmp knows, and says in the right words why there is no answer.
 
+// An error that names an OID is made once a host, and nowhere in a hurry.
+#![expect(clippy::result_large_err)]
+
 use crate::common::{Port, SnmpError as Told, TestSnmpd, UdpClient, Value};
 use postfix_agentx::snmp::{
     Client, Limits, Patience, SnmpError,
