@@ -190,7 +190,7 @@ impl Smtp {
         self.ask(run, format!("RCPT TO:<{to}>\r\n").as_bytes()).await
     }
 
-    /// A message; the reply to its end. the run's `mail.sent` is set before that end is sent: from then on it may be on its way.
+    /// A message; the reply to its end. The `mail.sent` of the run is set before that end is sent: from then on it may be on its way.
     pub async fn message(&mut self, run: &mut Run, message: &[u8]) -> Result<Reply, Fault> {
         run.trace.begin(Stage::Submit);
         let reply = self.ask(run, b"DATA\r\n").await?;
