@@ -220,7 +220,7 @@ fn dump_names_everything_as_snmpwalk_does_with_the_mib() {
 fn the_modules_are_printed_at_any_root_and_smilint_objects_to_none() {
     let snmpd = TestSnmpd::start();
     let agent = TestAgent::new(&snmpd, &[]);
-    for root in [ROOT, "1.3.6.1.4.1.32473.25", "1.3.6.1.3.77", "1.3.6.1.2.1.9999.1"] {
+    for root in [ROOT, "1.3.6.1.4.1.32473.25", "1.3.6.1.3.77", "1.3.6.1.4.1.8072.9999.1"] {
         let directory = agent.sandbox().mkdir(&format!("mibs-{root}"), 0o755, Some(common::AGENT_UID));
         let there = directory.display().to_string();
         let ran = agent.run_once(&["mib", "--root", root, "--directory", &there]);
