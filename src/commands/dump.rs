@@ -1,7 +1,7 @@
 //! `postfix-agentx dump`: collects once and prints the whole tree, without snmpd. It locks and writes nothing, so that it
 //! may run beside the daemon.
 
-use super::Failure;
+use super::{Failure, stop_on_signals};
 use crate::{config::Config, wiring::Once};
 use std::{
     io::{self, Write},
@@ -12,7 +12,7 @@ use std::{
 
 /// One `OID = TYPE: value` a line, as `snmpwalk -On` prints it.
 pub(super) fn run(file: Option<&Path>) -> Result<ExitCode, Failure> {
-    let once = Once::collect(Config::load(file)?);
+    let once = Once::collect(Config::load(file)?, stop_on_signals()?);
     let mut out = io::BufWriter::new(io::stdout().lock());
     let written = once
         .context
