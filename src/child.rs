@@ -30,7 +30,10 @@ use std::{
     },
     path::{Path, PathBuf},
     process::{self, ChildStderr, ChildStdout, Command, ExitStatus, Stdio},
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -45,6 +48,8 @@ const SAID: usize = 16 << 10;
 const LOOK: Duration = Duration::from_millis(20);
 /// How long a killed child may take to go. One that waits for a disk is reaped later.
 const KILLED: Duration = Duration::from_millis(500);
+/// Children that were started and not yet killed.
+static RUNNING: AtomicUsize = AtomicUsize::new(0);
 
 /// Why a child gave no answer.
 #[derive(Debug, thiserror::Error)]
@@ -74,7 +79,7 @@ pub enum ChildError {
     /// It wrote more than 16 MiB; it was killed.
     #[error("{0}: more output than it can have; run it by hand as the agent's user to see what it writes")]
     TooMuch(String),
-    /// The agent stops, or reads its configuration anew; the child was killed.
+    /// The agent stops, or has read its configuration anew; the child was killed.
     #[error("{0}: ended because the agent stops")]
     Stopped(String),
 }
@@ -236,6 +241,7 @@ impl Child {
         let command = [name.as_str().into()].into_iter().chain(words).collect::<Vec<_>>().join(" ");
         let end = pid(&process).and_then(|pid| rustix::process::pidfd_open(pid, PidfdFlags::empty()).ok());
         // From here on it is ended whatever happens.
+        RUNNING.fetch_add(1, Ordering::SeqCst);
         let child = Self { command, process: Some(process), end, out, err, said: Vec::new() };
         let pipes = child.out.as_ref().map(AsFd::as_fd).into_iter().chain(child.err.as_ref().map(AsFd::as_fd));
         for pipe in pipes {
@@ -294,6 +300,7 @@ impl Child {
         kill(process);
         let status = process.try_wait().ok().flatten()?;
         self.process = None;
+        RUNNING.fetch_sub(1, Ordering::SeqCst);
         Some(status)
     }
 }
@@ -302,8 +309,17 @@ impl Drop for Child {
     fn drop(&mut self) {
         if let Some(process) = self.process.take() {
             kill(&process);
+            RUNNING.fetch_sub(1, Ordering::SeqCst);
             reap(Some(process));
         }
+    }
+}
+
+/// Waits until no child runs any more, for `patience` at most: the process is about to end.
+pub(crate) fn wait_for_all(patience: Duration) {
+    let deadline = Instant::now() + patience;
+    while RUNNING.load(Ordering::SeqCst) > 0 && Instant::now() < deadline {
+        thread::sleep(Duration::from_millis(1));
     }
 }
 

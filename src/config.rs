@@ -4,16 +4,19 @@
 
 pub mod probe;
 
-use crate::{agentx::Address, smi::Oid};
+use crate::{agentx::Address, regular, smi::Oid};
 use serde::{Deserialize, Deserializer, de};
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 /// Where the configuration stands unless `--config` says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/postfix-agentx.yaml";
+
+/// Octets of a configuration file; thousands of instances and probes need less.
+const LARGEST: u64 = 4 << 20;
 
 /// The whole file.
 #[derive(Clone, Debug, Deserialize)]
@@ -329,7 +332,7 @@ impl Config {
     pub fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
         let file = path.unwrap_or(Path::new(DEFAULT_PATH));
         let read = |source| ConfigError::Read { path: file.display().to_string(), source };
-        match fs::read_to_string(file) {
+        match regular::read(file, LARGEST).and_then(|bytes| String::from_utf8(bytes).map_err(io::Error::other)) {
             Ok(text) => parse(&text, &file.display().to_string()),
             Err(e) if path.is_none() && e.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
             Err(e) => Err(read(e)),

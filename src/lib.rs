@@ -35,6 +35,7 @@ pub mod commands;
 pub mod config;
 pub mod mib;
 pub mod postfix;
+mod regular;
 pub mod smi;
 pub mod snmp;
 pub mod state;

@@ -6,6 +6,7 @@
 //! A file of an older version is brought to the present one when it is loaded ([`MIGRATIONS`]). One of a newer version is
 //! refused and kept as it is: nothing is saved under its name, and the daemon does not start. A damaged one is set aside.
 
+use crate::regular;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
@@ -23,6 +24,9 @@ type Migration = fn(&[u8]) -> Option<Vec<u8>>;
 /// version adds a line here and a test with a file as the older agent wrote it: counters must outlive an upgrade. All
 /// files are of version 1 so far.
 const MIGRATIONS: &[(&str, u32, Migration)] = &[];
+
+/// Octets of a state file. The log's has 9 MB when every queue id it can remember is remembered.
+const LARGEST: u64 = 64 << 20;
 
 /// What is wrong with the state directory or a file in it.
 #[derive(Debug, thiserror::Error)]
@@ -178,7 +182,7 @@ impl StateDirectory {
     /// What was saved last under `name`, brought to `version` where an older release wrote it; `None` where nothing was.
     pub fn load_bytes(&self, name: &str, version: u32) -> Result<Option<Vec<u8>>, StateError> {
         let path = self.path.join(name);
-        let bytes = match fs::read(&path) {
+        let bytes = match regular::read(&path, LARGEST) {
             Ok(bytes) => bytes,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(StateError::Io { path, source }),

@@ -10,6 +10,7 @@ use crate::{
     config::Config,
     mib::{self, Module, Publisher},
     state::StateDirectory,
+    stop::Stop,
 };
 use std::sync::Arc;
 
@@ -36,18 +37,6 @@ fn regions(config: &Config, modules: &[&Module]) -> Vec<agentx::Region> {
     modules.iter().map(region).collect()
 }
 
-/// All collectors. Which instances there are is found before anyone asks.
-pub(crate) fn collectors(context: &Context) -> Vec<Box<dyn Collector>> {
-    let make = |registration: &&'static Registration| {
-        let mut collector = registration.collector(context);
-        if registration.name == collect::instance::REGISTRATION.name {
-            collector.refresh();
-        }
-        collector
-    };
-    collect::COLLECTORS.iter().map(make).collect()
-}
-
 /// Every collector once, on a state directory that is only read. They stay, because their sources last as long as they do.
 pub(crate) struct Once {
     pub(crate) context: Context,
@@ -55,13 +44,18 @@ pub(crate) struct Once {
 }
 
 impl Once {
-    pub(crate) fn collect(config: Config) -> Self {
+    /// Until the stop.
+    pub(crate) fn collect(config: Config, stop: Stop) -> Self {
         let publisher = Publisher::new(config.agentx.root.clone(), &collect::catalogue());
         let health = Health::new(publisher.clone(), AgentCounters::default());
         let state = StateDirectory::read_only(&config.state_directory);
-        let context = Context::new(Arc::new(config), publisher, health, state);
-        let mut collectors = collectors(&context);
-        collectors.iter_mut().for_each(|collector| runner::run_once(&mut **collector));
+        let context = Context { stop, ..Context::new(Arc::new(config), publisher, health, state) };
+        let run = |registration: &&'static Registration| {
+            let mut collector = registration.collector(&context);
+            runner::run_once(&mut *collector);
+            collector
+        };
+        let collectors = collect::COLLECTORS.iter().map(run).collect();
         Self { context, _collectors: collectors }
     }
 }

@@ -21,6 +21,7 @@ mod process;
 mod queue;
 mod snmp;
 mod snmpd;
+mod stop;
 mod survival;
 mod walk;
 

@@ -17,6 +17,7 @@ use postfix_agentx::{
     postfix::instance::Instance,
     smi::{self, Objects},
     state::StateDirectory,
+    stop::Stop,
 };
 use rustix::process::Signal;
 use std::{
@@ -140,7 +141,9 @@ fn a_pickup_that_leaves_after_each_wakeup_rests_also_for_a_judge_without_patienc
     let directory = StateDirectory::open(state.path()).unwrap();
     let context = Context::new(Arc::new(Config::default()), publisher.clone(), health, directory);
     let settings = config::Instance { config_directory: postfix.config_directory(), ..Default::default() };
-    context.instances.set(vec![Arc::new(Instance { index: 1, ..Instance::read(&settings).unwrap() })]);
+    context
+        .instances
+        .set(vec![Arc::new(Instance { index: 1, ..Instance::read(&settings, &Stop::default()).unwrap() })]);
     let patience = Patience { certain: Duration::from_millis(500), late: Duration::from_secs(4) };
     let mut collector = ProcessCollector::with_patience(context, patience);
     let column = |view: &View, column| match view.get(&[1, 1, 8, 1, 1, column, 1, PICKUP], Instant::now()) {

@@ -18,6 +18,7 @@ use postfix_agentx::{
     postfix::instance::Instance,
     smi::{Objects, Value},
     state::StateDirectory,
+    stop::Stop,
 };
 use rustix::process::Signal;
 use std::{
@@ -55,7 +56,7 @@ impl Watch {
             let queue = config::Queue { source, interval: Duration::from_millis(1) };
             let settings =
                 config::Instance { config_directory: postfix.config_directory(), queue, ..Default::default() };
-            Arc::new(Instance { index: position as u32 + 1, ..Instance::read(&settings).unwrap() })
+            Arc::new(Instance { index: position as u32 + 1, ..Instance::read(&settings, &Stop::default()).unwrap() })
         };
         context.instances.set(instances.iter().enumerate().map(read).collect());
         let mut collector = QueueCollector::new(context.clone());

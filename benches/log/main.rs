@@ -295,7 +295,7 @@ fn following(directory: &Path, base: &[Vec<u8>]) -> (f64, u64) {
         log: LogSource::Files(vec![log.clone()]),
         ..config::Instance::default()
     };
-    let mut instance = Instance::read(&settings).unwrap();
+    let mut instance = Instance::read(&settings, &Default::default()).unwrap();
     instance.index = 1;
     context.instances.set(vec![Arc::new(instance)]);
     let mut collector = LogCollector::new(context);

@@ -63,7 +63,7 @@ impl Measured {
         let context = Context::new(Arc::new(Config::default()), publisher, health, directory);
         let queue = config::Queue { source, interval: Duration::from_millis(1) };
         let settings = config::Instance { config_directory: postfix.config_directory(), queue, ..Default::default() };
-        let instance = Instance { index: 1, ..Instance::read(&settings).unwrap() };
+        let instance = Instance { index: 1, ..Instance::read(&settings, &Default::default()).unwrap() };
         context.instances.set(vec![Arc::new(instance)]);
         Self { collector: QueueCollector::new(context.clone()), context, _state: state }
     }

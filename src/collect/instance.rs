@@ -23,7 +23,10 @@ use std::{
     fs,
     os::unix::{ffi::OsStrExt, fs::MetadataExt},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -115,7 +118,7 @@ impl Row {
 
 /// The instances as last found, shared with every collector. An unchanged list is the same `Arc`.
 #[derive(Clone, Default)]
-pub struct Instances(Arc<ArcSwap<Vec<Arc<Instance>>>>);
+pub struct Instances(Arc<ArcSwap<Vec<Arc<Instance>>>>, Arc<AtomicBool>);
 
 impl Instances {
     /// The current list, by index.
@@ -123,11 +126,20 @@ impl Instances {
         self.0.load_full()
     }
 
+    /// Whether they were looked for once. Until then a collector has nothing to do, and looks again soon ([`UNKNOWN`]).
+    pub fn is_known(&self) -> bool {
+        self.1.load(Ordering::Acquire)
+    }
+
     /// Replaces the list (tests put theirs here).
     pub fn set(&self, list: Vec<Arc<Instance>>) {
         self.0.store(Arc::new(list));
+        self.1.store(true, Ordering::Release);
     }
 }
+
+/// How soon a collector looks again whether the instances are known, at the start.
+pub const UNKNOWN: Next = Next::After(Duration::from_millis(100));
 
 /// What tells that a file is another one than it was: device, inode, size and modification time.
 #[derive(Clone, PartialEq, Eq)]
@@ -243,7 +255,7 @@ impl InstanceCollector {
 
     fn read_anew(&mut self, settings: &config::Instance, fingerprint: Fingerprint) -> Result<Arc<Instance>, String> {
         let directory = &settings.config_directory;
-        let mut instance = Instance::read(settings).map_err(|e| e.to_string())?;
+        let mut instance = Instance::read(settings, &self.context.stop).map_err(|e| e.to_string())?;
         let taken = |name: &str| self.known.iter().any(|(d, k)| d != directory && k.instance.name == name);
         if taken(&instance.name) {
             // Two instances without multi_instance_name: the directory tells them apart.
@@ -277,6 +289,10 @@ impl Collector for InstanceCollector {
         let begun = Instant::now();
         let names_before = self.registry.iter().count();
         let wanted = self.wanted();
+        if self.context.stop.is_stopped() {
+            // What was asked then was not answered.
+            return Next::After(INTERVAL);
+        }
         self.known.retain(|directory, _| wanted.iter().any(|found| found.settings.config_directory == *directory));
         let registry = &self.registry;
         self.nowhere.retain(|directory, (index, _)| {
@@ -338,7 +354,7 @@ impl Collector for InstanceCollector {
         );
         let same =
             list.len() == self.published.len() && list.iter().zip(&self.published).all(|(a, b)| Arc::ptr_eq(a, b));
-        if !same {
+        if !same || !self.context.instances.is_known() {
             for instance in &list {
                 tracing::info!(index = instance.index, name = instance.name, config = %instance.config_directory.display(), queue = %instance.queue_directory.display(), "instance");
             }

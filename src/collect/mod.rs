@@ -22,6 +22,7 @@ use crate::{
     config::Config,
     mib::{AnyTable, Publisher},
     state::StateDirectory,
+    stop::Stop,
 };
 use std::{sync::Arc, time::Duration};
 
@@ -81,6 +82,8 @@ pub struct Context {
     pub throttled: Throttled,
     /// Which number an entry of master.cf has: from the processes, for the log.
     pub services: services::ServiceIndices,
+    /// The end of these collectors. Those that follow a changed configuration have one of their own.
+    pub stop: Stop,
     /// Where notifications go; `None` where no session with a master is held (`dump`, `check`).
     pub notifier: Option<Notifier>,
 }
@@ -88,8 +91,13 @@ pub struct Context {
 impl Context {
     /// No instance is known yet.
     pub fn new(config: Arc<Config>, publisher: Publisher, health: health::Health, state: StateDirectory) -> Self {
-        let (instances, throttled, services) = Default::default();
-        Self { config, publisher, health, instances, state, throttled, services, notifier: None }
+        let (instances, throttled, services, stop) = Default::default();
+        Self { config, publisher, health, instances, state, throttled, services, stop, notifier: None }
+    }
+
+    /// For the collectors that follow a changed configuration: what is shared stays, and only they hear of their stop.
+    pub(crate) fn next_generation(&self, config: Arc<Config>) -> Self {
+        Self { config, stop: Stop::default(), ..self.clone() }
     }
 }
 

@@ -1,9 +1,11 @@
 //! Collectors on threads of their own, until they are stopped.
+//!
+//! A collector that hangs in a file system, where no signal ends it, is left behind when it is stopped. Its successor under
+//! a changed configuration starts when it has come back and saved what it knew: never are there two of one name.
 
-use super::{Collector, Context, Next, Registration, health::Health};
-use crate::stop::Stop;
+use super::{COLLECTORS, Collector, Context, Next, Registration, health::Health};
 use std::{
-    io,
+    io, mem,
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
@@ -40,21 +42,27 @@ impl Collector for Watched {
     }
 }
 
-/// Runs a collector on a thread of its own until the stop.
-pub fn spawn(mut collector: Box<dyn Collector>, stop: Stop) -> io::Result<JoinHandle<()>> {
-    let name = collector.name();
+/// Makes a collector and runs it until the stop, on a thread of its own: not even what it takes over of an earlier run keeps
+/// the main thread from signals.
+fn spawn(registration: &'static Registration, context: &Context) -> io::Result<JoinHandle<()>> {
+    let (name, context) = (registration.name, context.clone());
     thread::Builder::new().name(name.into()).spawn(move || {
         // A catch-up must not hurt the mail. On Linux this is the nice value of the calling thread alone.
         if let Err(e) = rustix::process::setpriority_process(None, 10) {
             tracing::warn!(collector = name, error = %e, "cannot lower the priority");
         }
         let _span = tracing::info_span!("collector", name).entered();
-        loop {
+        let mut collector = registration.collector(&context);
+        // Without what was saved it would begin anew, and its counters would go back.
+        if context.state.refused().is_some() {
+            return;
+        }
+        while !context.stop.is_stopped() {
             let wait = match collector.refresh() {
                 Next::Again => Duration::ZERO,
                 Next::After(wait) => wait,
             };
-            if stop.wait_until(Instant::now() + wait) {
+            if context.stop.wait_until(Instant::now() + wait) {
                 break;
             }
         }
@@ -72,27 +80,53 @@ pub(crate) fn ended(thread: &JoinHandle<()>) -> Option<String> {
     thread.is_finished().then(|| thread.thread().name().unwrap_or_default().to_owned())
 }
 
+/// How long collectors may take to end when they are told to.
+const PATIENCE: Duration = Duration::from_secs(4);
+
 /// The collectors' threads.
 pub(crate) struct Running {
-    stop: Stop,
+    context: Context,
     threads: Vec<JoinHandle<()>>,
+    /// Those of an earlier configuration that have not come back yet.
+    left: Vec<JoinHandle<()>>,
+    /// Those that wait for one of them.
+    waiting: Vec<&'static Registration>,
 }
 
 impl Running {
     /// Starts each on its own thread; where one cannot be started, none runs.
-    pub(crate) fn start(collectors: Vec<Box<dyn Collector>>) -> io::Result<Self> {
-        let stop = Stop::default();
-        let mut running = Self { stop: stop.clone(), threads: Vec::new() };
-        for collector in collectors {
-            match spawn(collector, stop.clone()) {
-                Ok(thread) => running.threads.push(thread),
+    pub(crate) fn start(context: &Context) -> io::Result<Self> {
+        let mut running =
+            Self { context: context.clone(), threads: Vec::new(), left: Vec::new(), waiting: COLLECTORS.to_vec() };
+        running.look()?;
+        Ok(running)
+    }
+
+    /// Ends these, and starts those of a changed configuration.
+    pub(crate) fn restart(&mut self, context: &Context) -> io::Result<()> {
+        self.stop();
+        self.context = context.clone();
+        self.waiting = COLLECTORS.to_vec();
+        self.look()
+    }
+
+    /// Starts those whose predecessors have come back.
+    pub(crate) fn look(&mut self) -> io::Result<()> {
+        self.left.retain(|thread| !thread.is_finished());
+        for registration in mem::take(&mut self.waiting) {
+            if self.left.iter().any(|thread| thread.thread().name() == Some(registration.name)) {
+                self.waiting.push(registration);
+                continue;
+            }
+            match spawn(registration, &self.context) {
+                Ok(thread) => self.threads.push(thread),
                 Err(e) => {
-                    running.stop();
+                    self.stop();
                     return Err(e);
                 }
             }
         }
-        Ok(running)
+        Ok(())
     }
 
     /// The name of a collector that is no longer there.
@@ -100,11 +134,12 @@ impl Running {
         self.threads.iter().find_map(ended)
     }
 
-    /// Tells all, then waits for each. One that hangs in the file system is left behind after 5 s: what it had saved
-    /// stands, and the process must end.
+    /// Tells all, then waits for each, for 4 s at most: one that hangs in the file system must not keep the process. What it
+    /// had saved stays.
     pub(crate) fn stop(&mut self) {
-        self.stop.stop();
-        let deadline = Instant::now() + Duration::from_secs(5);
+        self.context.stop.stop();
+        self.waiting.clear();
+        let deadline = Instant::now() + PATIENCE;
         for thread in self.threads.drain(..) {
             while !thread.is_finished() && Instant::now() < deadline {
                 thread::sleep(Duration::from_millis(2));
@@ -114,6 +149,7 @@ impl Running {
                 let _ = thread.join();
             } else {
                 tracing::warn!(collector = thread.thread().name(), "does not end, left behind");
+                self.left.push(thread);
             }
         }
     }

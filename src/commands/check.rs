@@ -1,7 +1,7 @@
 //! `postfix-agentx check`: looks at everything the daemon needs, as the user it is run as, and says what to do about what
 //! is wrong. It collects once, exactly as the daemon would, so that it can't be of another opinion.
 
-use super::Failure;
+use super::{Failure, stop_on_signals};
 use crate::{
     agentx,
     collect::{
@@ -11,6 +11,7 @@ use crate::{
     config::{Config, DEFAULT_PATH},
     postfix::{instance::Instance, postconf},
     state::{StateDirectory, StateError},
+    stop::Stop,
     wiring::{Once, link_config},
 };
 use std::{
@@ -22,14 +23,15 @@ use std::{
 /// Prints a line a finding; exit status 1 where one is wrong.
 pub(super) fn run(file: Option<&Path>) -> Result<ExitCode, Failure> {
     let config = Config::load(file)?;
+    let stop = stop_on_signals()?;
     let mut findings = vec![Finding::ok("configuration", &configuration(file))];
-    findings.push(state(&config));
-    let running = matches!(findings.last(), Some(Finding { mark: Mark::Ok, text, .. }) if text.contains(RUNNING));
+    let (finding, running) = state(&config);
+    findings.push(finding);
     findings.push(snmpd(&config, running)?);
-    let once = Once::collect(config);
+    let once = Once::collect(config, stop.clone());
     findings.extend(once.context.state.refused().map(|e| Finding::new(Mark::Wrong, "state directory", e.to_string())));
     sources(&once.context, &mut findings);
-    once.context.instances.current().iter().for_each(|instance| labels(instance, &mut findings));
+    once.context.instances.current().iter().for_each(|instance| labels(instance, &stop, &mut findings));
 
     let mut out = io::stdout().lock();
     let wrong = findings.iter().any(|f| f.mark == Mark::Wrong);
@@ -84,21 +86,21 @@ fn configuration(file: Option<&Path>) -> String {
 
 const RUNNING: &str = "the agent that is running";
 
-/// A running agent holds the lock; that is how it should be.
-fn state(config: &Config) -> Finding {
+/// The state directory, and whether an agent works with it: it holds the lock, and that is how it should be.
+fn state(config: &Config) -> (Finding, bool) {
     let subject = "state directory";
     let path = &config.state_directory;
     if !path.is_dir() {
         let text =
             format!("{} does not exist; create it for the agent's user: install -d -m 750 -o USER {0}", path.display());
-        return Finding::new(Mark::Wrong, subject, text);
+        return (Finding::new(Mark::Wrong, subject, text), false);
     }
     match StateDirectory::probe(path) {
-        Ok(()) => Finding::ok(subject, &path.display().to_string()),
+        Ok(()) => (Finding::ok(subject, &path.display().to_string()), false),
         Err(StateError::Locked { holder, .. }) => {
-            Finding::ok(subject, &format!("{}, in use by {RUNNING} ({holder})", path.display()))
+            (Finding::ok(subject, &format!("{}, in use by {RUNNING} ({holder})", path.display())), true)
         }
-        Err(e) => Finding::new(Mark::Wrong, subject, e.to_string()),
+        Err(e) => (Finding::new(Mark::Wrong, subject, e.to_string()), false),
     }
 }
 
@@ -149,9 +151,9 @@ fn sources(context: &Context, findings: &mut Vec<Finding>) {
 
 /// Lines whose label does not begin with the instance's syslog_name are counted for another instance, or for none. Stock
 /// Debian hard-codes such a label for relay, which is wrong in every instance but the default one.
-fn labels(instance: &Instance, findings: &mut Vec<Finding>) {
+fn labels(instance: &Instance, stop: &Stop, findings: &mut Vec<Finding>) {
     // A sidecar has no postconf; what it cannot tell, nobody can.
-    let Ok(labels) = postconf::labels(&instance.config_directory) else { return };
+    let Ok(labels) = postconf::labels(&instance.config_directory, stop) else { return };
     for (service, label) in labels {
         let rest = label.strip_prefix(&instance.syslog_name);
         if !rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {

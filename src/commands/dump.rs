@@ -1,7 +1,7 @@
 //! `postfix-agentx dump`: collects once and prints the whole tree or a part of it, without snmpd. It locks and writes
 //! nothing, so that it may run beside the daemon.
 
-use super::Failure;
+use super::{Failure, stop_on_signals};
 use crate::{cli::Dump, collect, config::Config, mib::Dictionary, wiring::Once};
 use std::{
     io::{self, Write},
@@ -18,7 +18,7 @@ pub(super) fn run(args: &Dump) -> Result<ExitCode, Failure> {
     for name in &args.names {
         parts.push(dictionary.node(name).ok_or_else(|| unknown(name, &dictionary))?);
     }
-    let once = Once::collect(config);
+    let once = Once::collect(config, stop_on_signals()?);
     let mut out = io::BufWriter::new(io::stdout().lock());
     let written = once
         .context

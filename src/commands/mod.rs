@@ -8,12 +8,20 @@ mod probe;
 mod run;
 
 use crate::{
+    child,
     cli::{Cli, Command},
     collect::log,
     config::ConfigError,
     state::StateError,
+    stop::Stop,
 };
-use std::{io, process::ExitCode};
+use std::{
+    io,
+    process::{self, ExitCode},
+    thread,
+    time::Duration,
+};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Does what the command line says. What goes wrong is printed to standard error.
 pub fn run(cli: &Cli) -> ExitCode {
@@ -29,6 +37,29 @@ pub fn run(cli: &Cli) -> ExitCode {
         eprintln!("postfix-agentx: {failure}");
         failure.exit_code()
     })
+}
+
+/// For commands that collect once. What they start is in process groups of its own, which Ctrl-C in a terminal does not
+/// reach: SIGINT and SIGTERM tell this stop, and end the process when its children are gone.
+fn stop_on_signals() -> Result<Stop, Failure> {
+    let system = |e| Failure::System("cannot handle signals", e);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(system)?;
+    let (mut term, mut int) = runtime
+        .block_on(async { Ok((signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)) })
+        .map_err(system)?;
+    let stop = Stop::default();
+    let told = stop.clone();
+    let wait = move || {
+        // What a shell says of a program that a signal ended.
+        let status = runtime.block_on(async {
+            tokio::select! { _ = term.recv() => 128 + 15, _ = int.recv() => 128 + 2 }
+        });
+        told.stop();
+        child::wait_for_all(Duration::from_secs(2));
+        process::exit(status)
+    };
+    thread::Builder::new().name("signals".into()).spawn(wait).map_err(system)?;
+    Ok(stop)
 }
 
 /// Why a command ended before its work was done.

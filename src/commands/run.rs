@@ -1,7 +1,8 @@
 //! The daemon: signals, readiness, orderly shutdown.
 //!
 //! Two kinds of threads that share nothing but the View: one talks to snmpd and does nothing else; each collector has its
-//! own. The main thread waits for signals and for a collector that ended although nobody told it to.
+//! own. The main thread waits for signals, from the first instant on, and for a collector that ended although it was not
+//! stopped: it reads no file itself, because one on a dead file server would make it deaf.
 
 use super::Failure;
 use crate::{
@@ -14,9 +15,10 @@ use crate::{
     config::Config,
     mib::Publisher,
     state::StateDirectory,
-    wiring::{collectors, link_config},
+    wiring::link_config,
 };
 use std::{
+    io,
     path::Path,
     process::ExitCode,
     sync::{Arc, atomic::Ordering},
@@ -24,14 +26,85 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     sync::oneshot,
+    task::{JoinError, spawn_blocking},
 };
 
 /// Serves until SIGTERM or SIGINT.
 pub(super) fn run(file: Option<&Path>) -> Result<ExitCode, Failure> {
-    let config = Config::load(file)?;
-    let state = StateDirectory::open(&config.state_directory)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::System("cannot start the main runtime", e))?;
+    let result = runtime.block_on(async { serve(file, &mut Signals::new()?).await });
+    // Not waiting for what hangs in a file system.
+    runtime.shutdown_background();
+    result.map(|()| ExitCode::SUCCESS)
+}
+
+/// What the daemon is told.
+struct Signals {
+    term: Signal,
+    int: Signal,
+    hup: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Failure> {
+        let handler = |kind| signal(kind).map_err(|e| Failure::System("cannot handle signals", e));
+        Ok(Self {
+            term: handler(SignalKind::terminate())?,
+            int: handler(SignalKind::interrupt())?,
+            hup: handler(SignalKind::hangup())?,
+        })
+    }
+
+    /// Whatever comes first: whether it is SIGHUP.
+    async fn reload_or_end(&mut self) -> bool {
+        let Self { term, int, hup } = self;
+        tokio::select! {
+            _ = term.recv() => tracing::info!("SIGTERM"),
+            _ = int.recv() => tracing::info!("SIGINT"),
+            _ = hup.recv() => return true,
+        }
+        false
+    }
+
+    /// SIGTERM or SIGINT.
+    async fn end(&mut self) {
+        tokio::select! {
+            _ = self.term.recv() => tracing::info!("SIGTERM"),
+            _ = self.int.recv() => tracing::info!("SIGINT"),
+        }
+    }
+
+    /// The result of work that may hang in a file system, or `None` for the end.
+    async fn unless_end<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<Option<T>, Failure> {
+        tokio::select! {
+            result = spawn_blocking(work) => result.map(Some).map_err(lost),
+            () = self.end() => Ok(None),
+        }
+    }
+}
+
+/// The thread that read panicked.
+fn lost(error: JoinError) -> Failure {
+    Failure::System("a file could not be read", io::Error::other(error))
+}
+
+async fn serve(file: Option<&Path>, signals: &mut Signals) -> Result<(), Failure> {
+    let name = file.map(Path::to_owned);
+    let prepare = move || -> Result<_, Failure> {
+        let config = Config::load(name.as_deref())?;
+        let state = StateDirectory::open(&config.state_directory)?;
+        Ok((config, state))
+    };
+    let Some(prepared) = signals.unless_end(prepare).await? else { return Ok(()) };
+    let (config, state) = prepared?;
     let publisher = Publisher::new(config.agentx.root.clone(), &collect::catalogue());
     let stats = Arc::new(agentx::Stats::default());
     let counters = AgentCounters {
@@ -47,12 +120,12 @@ pub(super) fn run(file: Option<&Path>) -> Result<ExitCode, Failure> {
     let (notifier, notifications) = agentx::notifications(link.notifications, stats.clone());
     let (shutdown, link) = talk_to_snmpd(link, publisher.clone(), notifications, stats)?;
     let context = Context { notifier: Some(notifier), ..Context::new(Arc::new(config), publisher, health, state) };
-    let result = signals(file, context, &counters, &link);
-    // Nobody listens any more where the link's thread is gone.
+    let result = collect(file, context, &counters, &link, signals).await;
+    // Where the link's thread is gone, there is no receiver any more.
     let _ = shutdown.send(());
     let _ = link.join();
     tracing::info!("stopped");
-    result.map(|()| ExitCode::SUCCESS)
+    result
 }
 
 /// The thread that talks to snmpd, alone on its own runtime: nothing collectors do can delay an answer.
@@ -80,55 +153,56 @@ fn talk_to_snmpd(
     Ok((shutdown, thread))
 }
 
+/// How often it is looked whether all threads are still there.
+const WATCH: Duration = Duration::from_millis(500);
+
 /// Runs the collectors, takes a changed configuration over on SIGHUP, and ends on SIGTERM or SIGINT.
-fn signals(
+async fn collect(
     file: Option<&Path>,
     mut context: Context,
     counters: &AgentCounters,
     link: &JoinHandle<()>,
+    signals: &mut Signals,
 ) -> Result<(), Failure> {
-    let system = |what| move |e| Failure::System(what, e);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(system("cannot start the main runtime"))?;
-    runtime.block_on(async {
-        let handler = |kind| signal(kind).map_err(system("cannot handle signals"));
-        let (mut term, mut int, mut hup) =
-            (handler(SignalKind::terminate())?, handler(SignalKind::interrupt())?, handler(SignalKind::hangup())?);
-        let mut collectors = start(&context)?;
-        if let Some(newer) = context.state.refused() {
-            collectors.stop();
-            return Err(newer.into());
-        }
-        let mut watch = tokio::time::interval(Duration::from_secs(5));
-        loop {
-            tokio::select! {
-                _ = term.recv() => break tracing::info!("SIGTERM"),
-                _ = int.recv() => break tracing::info!("SIGINT"),
-                _ = hup.recv() => match changed(file, &context.config) {
-                    Ok(config) => {
-                        collectors.stop();
-                        context = Context { config: Arc::new(config), ..context };
-                        collectors = start(&context)?;
+    let cannot = |e| Failure::System("cannot start a collector", e);
+    let mut collectors = Running::start(&context).map_err(cannot)?;
+    let mut watch = tokio::time::interval(WATCH);
+    let result = loop {
+        tokio::select! {
+            reload = signals.reload_or_end() => {
+                if !reload {
+                    break Ok(());
+                }
+                let (name, old) = (file.map(Path::to_owned), context.config.clone());
+                match signals.unless_end(move || changed(name.as_deref(), &old)).await {
+                    Err(e) => break Err(e),
+                    Ok(None) => break Ok(()),
+                    Ok(Some(Err(why))) => tracing::error!("SIGHUP: {why}; the old configuration stays"),
+                    Ok(Some(Ok(config))) => {
+                        context = context.next_generation(Arc::new(config));
+                        if let Err(e) = collectors.restart(&context) {
+                            break Err(cannot(e));
+                        }
                         counters.reloads.fetch_add(1, Ordering::Relaxed);
                         tracing::info!("SIGHUP: configuration taken over");
                     }
-                    Err(why) => tracing::error!("SIGHUP: {why}; the old configuration stays"),
-                },
-                _ = watch.tick() => if let Some(name) = collectors.ended().or_else(|| ended(link)) {
-                    collectors.stop();
-                    return Err(Failure::Ended(name));
-                },
-            }
+                }
+            },
+            _ = watch.tick() => {
+                if let Some(newer) = context.state.refused() {
+                    break Err(newer.into());
+                }
+                if let Some(name) = collectors.ended().or_else(|| ended(link)) {
+                    break Err(Failure::Ended(name));
+                }
+                if let Err(e) = collectors.look() {
+                    break Err(cannot(e));
+                }
+            },
         }
-        collectors.stop();
-        Ok(())
-    })
-}
-
-fn start(context: &Context) -> Result<Running, Failure> {
-    Running::start(collectors(context)).map_err(|e| Failure::System("cannot start a collector", e))
+    };
+    collectors.stop();
+    result
 }
 
 /// The configuration anew, unless it changes what only a restart can change.

@@ -1,7 +1,7 @@
 //! One Postfix instance: where it lives and what its parameters say.
 
 use super::postconf::{self, Parameters, PostconfError};
-use crate::config;
+use crate::{config, stop::Stop};
 use std::{path::PathBuf, time::Duration};
 
 /// One Postfix instance of this host.
@@ -41,9 +41,9 @@ pub enum InstanceError {
 }
 
 impl Instance {
-    /// Reads the instance that `settings` name. The index is 0 until the registry gives one.
-    pub fn read(settings: &config::Instance) -> Result<Self, InstanceError> {
-        let parameters = match postconf::parameters(&settings.config_directory) {
+    /// Reads the instance that `settings` name, until the stop. The index is 0 until the registry gives one.
+    pub fn read(settings: &config::Instance, stop: &Stop) -> Result<Self, InstanceError> {
+        let parameters = match postconf::parameters(&settings.config_directory, stop) {
             Ok(parameters) => parameters,
             // A sidecar has the spool but no Postfix programs, or programs of another Postfix and not this main.cf. With
             // both, what postconf complains about is wrong.

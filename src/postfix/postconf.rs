@@ -86,11 +86,11 @@ fn remedy(message: &str) -> &'static str {
 /// The parameters of one instance, expanded (`postconf -x`).
 pub type Parameters = BTreeMap<String, String>;
 
-/// Asks `postconf -c directory` for [`PARAMETERS`].
-pub fn parameters(directory: &Path) -> Result<Parameters, PostconfError> {
+/// Asks `postconf -c directory` for [`PARAMETERS`], until the stop.
+pub fn parameters(directory: &Path, stop: &Stop) -> Result<Parameters, PostconfError> {
     let mut arguments: Vec<&OsStr> = vec!["-c".as_ref(), directory.as_ref(), "-x".as_ref()];
     arguments.extend(PARAMETERS.iter().map(OsStr::new));
-    let text = run("postconf", &arguments)?;
+    let text = run(&arguments, stop)?;
     Ok(text
         .lines()
         .filter_map(|line| line.split_once(" ="))
@@ -99,13 +99,13 @@ pub fn parameters(directory: &Path) -> Result<Parameters, PostconfError> {
 }
 
 /// The entries of master.cf (`postconf -M`), one a line with its arguments, as Postfix itself reads them.
-pub fn services(directory: &Path) -> Result<String, PostconfError> {
-    run("postconf", &["-c".as_ref(), directory.as_ref(), "-M".as_ref()])
+pub fn services(directory: &Path, stop: &Stop) -> Result<String, PostconfError> {
+    run(&["-c".as_ref(), directory.as_ref(), "-M".as_ref()], stop)
 }
 
 /// The services of master.cf that log under a name of their own (`-o syslog_name=`), as (`relay/unix`, expanded name).
-pub fn labels(directory: &Path) -> Result<Vec<(String, String)>, PostconfError> {
-    let text = run("postconf", &["-c".as_ref(), directory.as_ref(), "-xP".as_ref(), "*/*/syslog_name".as_ref()])?;
+pub fn labels(directory: &Path, stop: &Stop) -> Result<Vec<(String, String)>, PostconfError> {
+    let text = run(&["-c".as_ref(), directory.as_ref(), "-xP".as_ref(), "*/*/syslog_name".as_ref()], stop)?;
     let split = |line: &str| {
         let (name, value) = line.split_once(" = ")?;
         Some((name.strip_suffix("/syslog_name")?.to_owned(), value.trim().to_owned()))
@@ -113,14 +113,14 @@ pub fn labels(directory: &Path) -> Result<Vec<(String, String)>, PostconfError> 
     Ok(text.lines().filter_map(split).collect())
 }
 
-/// Standard output of a Postfix tool. Warnings on standard error are Postfix's business unless it fails.
-fn run(program: &str, arguments: &[&OsStr]) -> Result<String, PostconfError> {
-    let output = child::run(Path::new(program), arguments, DEADLINE, &Stop::default())?;
+/// Standard output of postconf. Warnings on standard error are Postfix's business unless it fails.
+fn run(arguments: &[&OsStr], stop: &Stop) -> Result<String, PostconfError> {
+    let output = child::run(Path::new("postconf"), arguments, DEADLINE, stop)?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.out).into_owned());
     }
     let said = String::from_utf8_lossy(&output.said);
     // Warnings may come before what it died of.
     let last = said.lines().rfind(|line| !line.is_empty()).map(|line| line.replacen("fatal: ", "", 1));
-    Err(PostconfError::Failed { message: last.unwrap_or_else(|| format!("{program} failed without a word")) })
+    Err(PostconfError::Failed { message: last.unwrap_or_else(|| "postconf failed without a word".into()) })
 }

@@ -45,6 +45,7 @@ use self::{
 use super::{
     Collector, Context, Next, Registration,
     health::{Condition, Severity, Source, SourceKind, Status, Subject},
+    instance::UNKNOWN,
     registry::Registry,
 };
 use crate::{config::LogStart, postfix::instance::Instance};
@@ -184,7 +185,7 @@ impl LogCollector {
                 state.since = now();
                 self.dirty = true;
             }
-            let settings = places::settings(instance, &self.context.config.log);
+            let settings = places::settings(instance, &self.context.config.log, &self.context.stop);
             self.engine.add(settings, state);
             let disabled = places.disabled.contains(&position);
             let source = sources
@@ -470,6 +471,9 @@ impl Collector for LogCollector {
     }
 
     fn refresh(&mut self) -> Next {
+        if !self.context.instances.is_known() {
+            return UNKNOWN;
+        }
         self.begun = Instant::now();
         let list = self.context.instances.current();
         // A log that was nowhere may have appeared.

@@ -9,6 +9,7 @@ use crate::{
     collect::services,
     config::{self, LogSource},
     postfix::{instance::Instance, log::address::Form, master_cf, postconf},
+    stop::Stop,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -127,8 +128,8 @@ pub(super) fn warning(instance: &Instance) -> Option<String> {
 }
 
 /// The entries of master.cf, and its lines; none where there is no postconf.
-fn services(instance: &Instance) -> (Vec<Service>, String) {
-    let text = match postconf::services(&instance.config_directory) {
+fn services(instance: &Instance, stop: &Stop) -> (Vec<Service>, String) {
+    let text = match postconf::services(&instance.config_directory, stop) {
         Ok(text) => text,
         Err(e) => {
             tracing::debug!(instance = instance.name, error = %e, "events of services are not counted");
@@ -151,8 +152,8 @@ fn services(instance: &Instance) -> (Vec<Service>, String) {
 }
 
 /// What the engine must know of an instance.
-pub(super) fn settings(instance: &Instance, config: &config::Log) -> Settings {
-    let (services, text) = services(instance);
+pub(super) fn settings(instance: &Instance, config: &config::Log, stop: &Stop) -> Settings {
+    let (services, text) = services(instance, stop);
     let routes = Routes::new(instance, &text, config);
     if !routes.nameless.is_empty() {
         tracing::warn!(

@@ -32,18 +32,21 @@ use self::{
 use super::{
     Collector, Context, Next, Registration,
     health::{Condition, SourceKind},
+    instance::UNKNOWN,
 };
-use crate::postfix::{
-    instance::Instance,
-    master::Locks,
-    postconf::{self, PostconfError},
+use crate::{
+    postfix::{
+        instance::Instance,
+        master::Locks,
+        postconf::{self, PostconfError},
+    },
+    stop::Stop,
 };
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
-    thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// See [`super::COLLECTORS`].
@@ -60,7 +63,7 @@ const STATE: &str = "process";
 const STATE_VERSION: u32 = 1;
 
 /// How the entries of a configuration directory's master.cf are had: [`postconf::services`].
-type Postconf = fn(&Path) -> Result<String, PostconfError>;
+type Postconf = fn(&Path, &Stop) -> Result<String, PostconfError>;
 
 /// The collector.
 pub struct ProcessCollector {
@@ -133,7 +136,8 @@ impl ProcessCollector {
         let mut masters = Vec::new();
         for (index, watched) in &mut self.watched {
             let account = self.accounts.of(*index);
-            again |= watched.look(&locks, &mut self.sampler, account, &self.context.throttled);
+            let Context { throttled, stop, .. } = &self.context;
+            again |= watched.look(&locks, &mut self.sampler, account, throttled, stop);
             masters.extend(watched.master());
         }
         self.sampler.keep(&masters);
@@ -205,11 +209,16 @@ impl Collector for ProcessCollector {
     }
 
     fn refresh(&mut self) -> Next {
+        if !self.context.instances.is_known() {
+            return UNKNOWN;
+        }
         self.follow();
         let mut again = self.look();
         if again && self.watched.values().any(|watched| watched.rows().is_none()) {
             // There is nothing to show in the meantime: what is missing at the first look is waited for here.
-            thread::sleep(self.patience.certain);
+            if self.context.stop.wait_until(Instant::now() + self.patience.certain) {
+                return UNKNOWN;
+            }
             again = self.look();
         }
         self.save();

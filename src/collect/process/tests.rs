@@ -74,7 +74,7 @@ impl Host {
     }
 
     fn collector(&self) -> ProcessCollector {
-        fn read(directory: &Path) -> Result<String, PostconfError> {
+        fn read(directory: &Path, _: &Stop) -> Result<String, PostconfError> {
             fs::read_to_string(directory.join("master.cf"))
                 .map_err(|e| PostconfError::Failed { message: e.to_string() })
         }

@@ -19,6 +19,7 @@ use crate::{
         master::{Locks, Master},
         master_cf::{self, Entry},
     },
+    stop::Stop,
 };
 use rustc_hash::FxHashMap;
 use std::{
@@ -104,9 +105,10 @@ impl Watched {
         sampler: &mut Sampler,
         account: &mut Account,
         throttled: &Throttled,
+        stop: &Stop,
     ) -> bool {
         let begun = Instant::now();
-        self.read_master_cf(account);
+        self.read_master_cf(account, stop);
         let looked = match locks.master(&self.instance.queue_directory) {
             Master::Running(pid) => match sampler.sample(pid) {
                 Ok(sample) => Ok(Some(sample)),
@@ -145,7 +147,7 @@ impl Watched {
     }
 
     /// Reads master.cf where it may have changed.
-    fn read_master_cf(&mut self, account: &mut Account) {
+    fn read_master_cf(&mut self, account: &mut Account, stop: &Stop) {
         let instance = self.instance.clone();
         if instance.parameters.is_empty() {
             // A sidecar without Postfix's programs.
@@ -159,7 +161,7 @@ impl Watched {
             return;
         }
         let begun = Instant::now();
-        let read = (self.postconf)(&instance.config_directory)
+        let read = (self.postconf)(&instance.config_directory, stop)
             .map_err(|e| e.to_string())
             .and_then(|text| master_cf::parse(&text).map_err(|e| e.to_string()));
         match read {
@@ -172,6 +174,8 @@ impl Watched {
                 self.read = Some((fingerprint, instance));
                 self.listed = Some(begun.elapsed());
             }
+            // Nothing was asked.
+            Err(_) if stop.is_stopped() => {}
             Err(why) => {
                 if self.services.failure(&why) {
                     self.entries = None;

@@ -24,6 +24,7 @@ pub use tables::TABLES;
 use super::{
     Collector, Context, Next, Registration,
     health::{Source, SourceKind, Status},
+    instance::UNKNOWN,
     registry::Registry,
 };
 use crate::postfix::instance::Instance;
@@ -315,6 +316,9 @@ impl Collector for QueueCollector {
     }
 
     fn refresh(&mut self) -> Next {
+        if !self.context.instances.is_known() {
+            return UNKNOWN;
+        }
         let mut changed = self.follow_instances();
         self.start();
         if self.is_reading() {
