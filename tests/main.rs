@@ -11,6 +11,7 @@ mod check;
 mod common;
 mod config;
 mod garbage;
+mod grammar;
 mod harness;
 mod log;
 mod mib;

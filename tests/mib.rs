@@ -192,6 +192,16 @@ fn tables_and_nodes_have_the_names_and_places_of_the_file() {
     }
 }
 
+/// The enumeration of postfixSourceKind is the kinds that collectors register, number and label.
+#[test]
+fn the_kinds_of_sources_are_those_of_the_file() {
+    let syntax = module().objects["postfixSourceKind"].syntax.clone();
+    let labels = syntax.split(['{', '}']).nth(1).expect("an enumeration").split(',');
+    let file: BTreeSet<String> = labels.map(|label| label.split_whitespace().collect()).collect();
+    let code = collect::kinds().map(|kind| format!("{}({})", kind.label(), kind as u32));
+    assert_eq!(file, code.collect());
+}
+
 #[test]
 fn no_entry_is_a_prefix_of_another() {
     let catalogue = collect::catalogue();

@@ -30,7 +30,7 @@ use self::{
     watch::Watched,
 };
 use super::{
-    Collector, Context, Next,
+    Collector, Context, Next, Registration,
     health::{Condition, SourceKind},
 };
 use crate::postfix::{
@@ -44,6 +44,14 @@ use std::{
     sync::Arc,
     thread,
     time::Duration,
+};
+
+/// See [`super::COLLECTORS`].
+pub static REGISTRATION: Registration = Registration {
+    name: "process",
+    tables: TABLES,
+    kinds: &[SourceKind::Processes, SourceKind::Services],
+    make: |context| Box::new(ProcessCollector::new(context.clone())),
 };
 
 /// Time between two samples.
