@@ -257,6 +257,11 @@ impl<T: Default> Named<T> {
         &mut self.rows[slot]
     }
 
+    /// All rows.
+    pub fn rows_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.rows.iter_mut()
+    }
+
     /// Index, name and row of all, `(other)` first.
     pub fn iter(&self) -> impl Iterator<Item = (u32, &str, &T)> {
         use crate::collect::registry::{OTHER, OTHER_NAME};

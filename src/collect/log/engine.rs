@@ -379,10 +379,13 @@ impl Engine {
 
     fn resolve(&mut self, source: &mut Source, tag: &[u8]) -> Resolved {
         let resolved = self.whose(source.owner, tag);
-        if source.tags.len() >= TAGS {
-            source.tags.clear();
+        // No tag of Postfix is that long, and keys are kept.
+        if tag.len() <= text::NAME {
+            if source.tags.len() >= TAGS {
+                source.tags.clear();
+            }
+            source.tags.insert(tag.into(), resolved);
         }
-        source.tags.insert(tag.into(), resolved);
         resolved
     }
 

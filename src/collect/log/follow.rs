@@ -9,12 +9,11 @@
 
 use super::{
     rotated::{Memory, SavedMemory, Sibling, Time, siblings},
-    tail::{Fingerprint, Identity, Look, Position, Tail, head},
+    tail::{Fingerprint, Identity, Look, Position, Tail},
 };
 use serde::{Deserialize, Serialize};
 use std::{
-    fs::{self, File},
-    io,
+    fs, io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -67,6 +66,14 @@ struct Lost {
     since: Instant,
     /// Whether bytes are missing for certain if it is not found.
     unread: bool,
+    /// It was found and could not be read on: a damaged archive, or one that is still being written.
+    broken: bool,
+}
+
+impl Lost {
+    fn new(position: Position, unread: bool) -> Self {
+        Self { position, since: Instant::now(), unread, broken: false }
+    }
 }
 
 /// What reading gave.
@@ -89,11 +96,13 @@ struct Rotated {
     tail: Tail,
     /// When something new was last found in it; `None` where it was written last long before it was opened.
     quiet: Option<Instant>,
+    /// Since when it cannot be read on.
+    trouble: Option<Instant>,
 }
 
 impl Rotated {
     fn new(tail: Tail) -> Self {
-        Self { tail, quiet: Some(Instant::now()) }
+        Self { tail, quiet: Some(Instant::now()), trouble: None }
     }
 }
 
@@ -110,6 +119,10 @@ pub(super) struct Follower {
     floor: Time,
     /// Rotated files that came after this were noticed and not all opened yet.
     pending: Option<Time>,
+    /// Since when rotated files can not all be listed or opened.
+    trouble: Option<Instant>,
+    /// Why the directory of the log cannot be listed.
+    unlistable: Option<String>,
     /// To be reported once.
     recounted: bool,
     buffer: Vec<u8>,
@@ -132,6 +145,8 @@ impl Follower {
             floor: (0, 0),
             pending: None,
             recounted: false,
+            trouble: None,
+            unlistable: None,
             buffer: Vec::new(),
             known: saved.is_some(),
             from_start,
@@ -145,7 +160,7 @@ impl Follower {
 
     fn begin(&mut self) -> io::Result<()> {
         // Whatever was rotated before is history.
-        let files = siblings(&self.path).unwrap_or_default();
+        let files = self.list().unwrap_or_default();
         self.memory.begin(&files);
         let mut tail = match Tail::open(&self.path, 0) {
             Ok(tail) => tail,
@@ -171,7 +186,26 @@ impl Follower {
         Ok(())
     }
 
+    fn list(&mut self) -> io::Result<Vec<Sibling>> {
+        let files = siblings(&self.path);
+        let directory = self.path.parent().unwrap_or(&self.path).display();
+        self.unlistable = files.as_ref().err().map(|e| {
+            format!(
+                "{directory}: {e}; rotated logs cannot be found there, so each rotation is a gap; let the agent's user list \
+                 this directory"
+            )
+        });
+        files
+    }
+
+    /// What an administrator should know although the log itself can be read.
+    pub(super) fn warning(&self) -> Option<&str> {
+        self.unlistable.as_deref()
+    }
+
     fn resume(&mut self, mut saved: Saved) -> io::Result<()> {
+        // Only to know whether it can be listed.
+        let _ = self.list();
         match saved.floor {
             Some(floor) => {
                 self.floor = floor;
@@ -182,22 +216,21 @@ impl Follower {
         }
         let positions = saved.rotated.into_iter().map(|p| (p, false)).chain(saved.current.map(|p| (p, true)));
         for (position, was_current) in positions {
-            let same = match fs::metadata(&self.path) {
-                Ok(meta) => position.identity.is_inode(&meta) && meta.size() >= position.offset,
-                Err(e) if e.kind() == io::ErrorKind::NotFound => false,
-                Err(e) => return Err(e),
-            };
-            if same && self.current.is_none() {
-                let mut tail = Tail::open(&self.path, position.offset)?;
-                let file = File::open(&self.path)?;
-                if position.identity.is(&file.metadata()?, &head(&self.path, &file)?) {
-                    tail.position = position;
-                    self.current = Some(tail);
-                    continue;
+            match fs::metadata(&self.path) {
+                Ok(meta) if self.current.is_none() && meta.size() >= position.offset => {
+                    let mut tail = Tail::open(&self.path, position.offset)?;
+                    if tail.is_where(&position)? {
+                        tail.position = Position { identity: tail.position.identity, ..position };
+                        self.current = Some(tail);
+                        continue;
+                    }
                 }
+                Ok(_) => {}
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                Err(e) => return Err(e),
             }
             // While nobody looked anything may have been written to it.
-            self.lost.push(Lost { position, since: Instant::now(), unread: was_current || position.offset > 0 });
+            self.lost.push(Lost::new(position, was_current || position.offset > 0));
         }
         Ok(())
     }
@@ -206,7 +239,7 @@ impl Follower {
     /// it counted them again and again, and what it has open is history for the most part: then all that is there is history
     /// now, and only the log itself is read on.
     fn migrate(&mut self, saved: &mut Saved) {
-        let files = siblings(&self.path).unwrap_or_default();
+        let files = self.list().unwrap_or_default();
         let rotations = files.iter().filter(|file| file.rotation).count();
         let full = saved.finished.len() >= OLD_MEMORY;
         let left = saved.current.map(|position| position.modified).filter(|modified| *modified > (0, 0));
@@ -261,12 +294,14 @@ impl Follower {
         while position < self.rotated.len() {
             let count = self.rotated.len();
             let successor = self.current.as_ref().is_some_and(|tail| tail.size > 0) || position + 1 < count;
-            let Rotated { tail, quiet } = &mut self.rotated[position];
+            let Rotated { tail, quiet, trouble } = &mut self.rotated[position];
+            let mut failed = None;
             loop {
                 match tail.look(&mut self.buffer, lines) {
                     Ok(Look::Read(bytes)) => {
                         progress.bytes += bytes;
                         *quiet = quiet.map(|_| Instant::now());
+                        *trouble = None;
                         self.floor = tail.position.modified;
                         if progress.bytes >= budget {
                             return Ok(progress);
@@ -277,12 +312,27 @@ impl Follower {
                         // Copied and truncated, then rotated, before anyone looked.
                         let position = tail.position;
                         tail.restart();
-                        self.lost.push(Lost { position, since: Instant::now(), unread: true });
+                        self.lost.push(Lost::new(position, true));
                         self.search(&mut progress)?;
                         return Ok(progress);
                     }
-                    Err(e) => return Err(e),
+                    Err(e) => {
+                        failed = Some(e);
+                        break;
+                    }
                 }
+            }
+            if let Some(error) = failed {
+                let since = trouble.unwrap_or_else(Instant::now);
+                let Rotated { tail, .. } = self.rotated.remove(position);
+                if since.elapsed() >= self.patience.search {
+                    progress.gaps += 1;
+                    tracing::warn!(file = %tail.path.display(), %error, "a rotated log cannot be read to its end");
+                    self.finish(&tail);
+                } else {
+                    self.lost.push(Lost { since, broken: true, ..Lost::new(tail.position, true) });
+                }
+                continue;
             }
             let gone = tail.metadata()?.is_none_or(|meta| meta.nlink() == 0);
             let quiet = quiet.is_none_or(|since| since.elapsed() >= self.patience.rotated);
@@ -301,9 +351,10 @@ impl Follower {
         if let Some(floor) = self.pending
             && let Some(current) = self.current.take()
         {
-            self.between(&current, floor);
+            let rotated = self.rotated.len();
+            self.between(&current, floor, &mut progress);
             self.current = Some(current);
-            if !self.rotated.is_empty() {
+            if self.rotated.len() > rotated {
                 return Ok(progress);
             }
         }
@@ -311,7 +362,7 @@ impl Follower {
         if let Some(mut current) = self.current.take_if(|tail| tail.is_fresh()) {
             let rotated = self.rotated.len();
             if current.meet()? {
-                self.between(&current, self.floor);
+                self.between(&current, self.floor, &mut progress);
             }
             self.current = Some(current);
             if self.rotated.len() > rotated {
@@ -334,7 +385,7 @@ impl Follower {
                     let position = tail.position;
                     tail.restart();
                     progress.rotations += 1;
-                    self.lost.push(Lost { position, since: Instant::now(), unread: known_unread });
+                    self.lost.push(Lost::new(position, known_unread));
                     self.search(&mut progress)?;
                     // What the copy has comes first.
                     if !self.rotated.is_empty() {
@@ -363,7 +414,15 @@ impl Follower {
             return Ok(false);
         }
         // First opened: an error leaves all as it was.
-        let new = Tail::open(&self.path, 0)?;
+        let mut new = Tail::open(&self.path, 0)?;
+        if let Some(old) = &self.current
+            && let Some(offset) = new.continues(old)
+        {
+            tracing::info!(log = %self.path.display(), offset, "replaced by a copy of itself");
+            new.position = Position { identity: new.position.identity, offset, ..old.position };
+            self.current = Some(new);
+            return Ok(true);
+        }
         self.memory.reused(new.position.identity.inode());
         let mut floor = self.floor;
         if let Some(mut old) = self.current.take() {
@@ -371,39 +430,59 @@ impl Follower {
             floor = floor.min(old.position.floor().unwrap_or(floor));
             // Truncated and written anew before it was renamed: its compressed self must be known as the same.
             if !old.is_itself() {
-                self.lost.push(Lost { position: old.position, since: Instant::now(), unread: true });
+                self.lost.push(Lost::new(old.position, true));
                 old.restart();
             }
             // Where it cannot be read now it never will be.
             let _ = old.meet();
             self.rotated.push(Rotated::new(old));
         }
-        self.between(&new, floor);
+        self.between(&new, floor, progress);
         self.current = Some(new);
         Ok(true)
     }
 
     /// Opens the rotated files that came between what is being read, last written at `floor` when it was read last, and
     /// `new`: as many of them as may be open, the oldest first. The others have their turn when these are finished.
-    fn between(&mut self, new: &Tail, floor: Time) {
+    ///
+    /// What cannot be listed or opened is tried again for a while; then it is a gap, and not tried any more.
+    fn between(&mut self, new: &Tail, floor: Time, progress: &mut Progress) {
         let floor = self.pending.take().unwrap_or(floor).min(floor);
-        let files = match siblings(&self.path) {
+        let impatient =
+            self.trouble.is_some_and(|since| since.elapsed() >= self.patience.search) || self.patience.search.is_zero();
+        let files = match self.list() {
             Ok(files) => files,
-            Err(e) => {
-                tracing::warn!(log = %self.path.display(), error = %e, "the directory of the log cannot be listed");
+            Err(e) if impatient => {
+                tracing::warn!(log = %self.path.display(), error = %e, "rotated logs cannot be looked for: lines may be missing");
+                progress.gaps += 1;
+                self.trouble = None;
                 return;
             }
+            Err(_) => return self.later(floor),
         };
         let unknown = self.memory.unknown(&files, floor);
         let mut plain: Vec<Fingerprint> = Vec::new();
+        let mut unreadable = false;
         for (file, look) in unknown {
-            let look = match look {
-                Ok(look) => look,
-                Err(e) => {
-                    tracing::warn!(file = %file.path.display(), error = %e, "a rotated log cannot be read");
-                    continue;
+            let look = match look.and_then(|look| Ok((Tail::open(&file.path, 0)?, look))) {
+                Ok(look) => Some(look),
+                // Its own compressed or copied self may not be read, but has its time.
+                Err(_) if self.is_of_a_known_time(file.modified) => {
+                    self.memory.given_up(&file);
+                    None
+                }
+                Err(e) if impatient && e.kind() != io::ErrorKind::NotFound => {
+                    tracing::warn!(file = %file.path.display(), error = %e, "a rotated log cannot be read: its lines are missing");
+                    progress.gaps += 1;
+                    self.memory.given_up(&file);
+                    None
+                }
+                Err(_) => {
+                    unreadable = true;
+                    None
                 }
             };
+            let Some((tail, look)) = look else { continue };
             let same = |identity: &Identity| identity.is_all_of(&look.meta, &look.head);
             let known =
                 self.rotated.iter().any(|rotated| {
@@ -421,15 +500,25 @@ impl Follower {
                 self.pending = Some(floor);
                 break;
             }
-            match Tail::open(&file.path, 0) {
-                Ok(tail) => {
-                    tracing::info!(file = %file.path.display(), "rotated in between, read as well");
-                    let settled = file.modified.0 < wall_clock() - self.patience.rotated.as_secs() as i64;
-                    self.rotated.push(Rotated { tail, quiet: (!settled).then(Instant::now) });
-                }
-                Err(e) => tracing::warn!(file = %file.path.display(), error = %e, "a rotated log cannot be read"),
-            }
+            tracing::info!(file = %file.path.display(), "rotated in between, read as well");
+            let settled = file.modified.0 < wall_clock() - self.patience.rotated.as_secs() as i64;
+            self.rotated.push(Rotated { quiet: (!settled).then(Instant::now), ..Rotated::new(tail) });
         }
+        if unreadable {
+            self.later(floor);
+        } else {
+            self.trouble = None;
+        }
+    }
+
+    /// What came after `floor` is looked for again.
+    fn later(&mut self, floor: Time) {
+        self.pending = Some(self.pending.unwrap_or(floor).min(floor));
+        self.trouble.get_or_insert_with(Instant::now);
+    }
+
+    fn is_of_a_known_time(&self, time: Time) -> bool {
+        self.memory.has_time(time) || self.rotated.iter().any(|rotated| rotated.tail.modified() == time)
     }
 
     /// Finds what was being read under its new name.
@@ -441,10 +530,10 @@ impl Follower {
             && !current.is_itself()
         {
             // Truncated as well, and not noticed yet.
-            self.lost.push(Lost { position: current.position, since: Instant::now(), unread: true });
+            self.lost.push(Lost::new(current.position, true));
             current.restart();
         }
-        let files = siblings(&self.path).unwrap_or_default();
+        let files = self.list().unwrap_or_default();
         let floor = self.lost.iter().map(|lost| lost.position.floor().unwrap_or(self.floor)).min();
         for mut lost in std::mem::take(&mut self.lost) {
             if self.rotated.len() >= OPEN {
@@ -455,16 +544,17 @@ impl Follower {
             }
             let found = find(&lost.position, &files);
             // Nothing of it was counted: it is read from its start, as one that came in between.
-            if lost.position.offset == 0 && (found.is_some() || lost.position.identity.print.is_weak()) {
+            if !lost.broken && lost.position.offset == 0 && (found.is_some() || lost.position.identity.print.is_weak())
+            {
                 continue;
             }
             match found.map(|file| Tail::open(&file.path, lost.position.offset)) {
                 Some(Ok(mut tail)) => {
-                    tracing::info!(file = %tail.path.display(), offset = lost.position.offset, "found the log that was being read");
+                    tracing::debug!(file = %tail.path.display(), offset = lost.position.offset, "found the log that was being read");
                     tail.position.skipping = lost.position.skipping;
                     // A copy made before truncation ends the file it is of; both are known as one.
-                    self.rotated.push(Rotated::new(tail));
-                    progress.rotations += 1;
+                    progress.rotations += u64::from(!lost.broken);
+                    self.rotated.push(Rotated { trouble: lost.broken.then_some(lost.since), ..Rotated::new(tail) });
                 }
                 _ if lost.since.elapsed() < self.patience.search => self.lost.push(lost),
                 _ => {
@@ -482,7 +572,7 @@ impl Follower {
         {
             // Now the ones after it can be told. It may have been compressed meanwhile and must be known as itself.
             let _ = current.meet();
-            self.between(&current, floor.unwrap_or(self.floor));
+            self.between(&current, floor.unwrap_or(self.floor), progress);
             self.current = Some(current);
         }
         Ok(())

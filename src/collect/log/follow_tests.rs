@@ -4,7 +4,7 @@ use super::*;
 use flate2::{Compression, write::GzEncoder};
 use std::{
     collections::BTreeMap,
-    fs::OpenOptions,
+    fs::{File, OpenOptions},
     io::{Read as _, Write as _},
 };
 
@@ -664,4 +664,95 @@ fn clocks_that_step_lose_no_rotated_file() {
         }
         assert_eq!(drain(&mut follower).0, written + 10, "down {down}");
     }
+}
+
+/// The same lines under another inode: an editor, `sed -i`, rsync; while the agent runs and while it does not.
+#[test]
+fn the_same_lines_under_another_inode_are_not_counted_again() {
+    for down in [false, true] {
+        let directory = history(0, NAMINGS[0].1);
+        let log = directory.path().join("mail.log");
+        let mut follower = Follower::new(&log, None, false, AT_ONCE).unwrap();
+        append(directory.path(), 1_000_000_000, 100);
+        assert_eq!(drain(&mut follower).0, 100);
+        let saved = follower.save();
+        let mut text = fs::read_to_string(&log).unwrap();
+        if !down {
+            // A line at the front is taken out: nothing is where it was.
+            text = text.split_once('\n').unwrap().1.to_owned();
+        }
+        fs::write(directory.path().join("new"), text + "one that is new\nand another one\n").unwrap();
+        fs::rename(directory.path().join("new"), &log).unwrap();
+        if down {
+            follower = Follower::new(&log, Some(saved), false, AT_ONCE).unwrap();
+        }
+        assert_eq!(drain(&mut follower).0, 2, "down {down}");
+    }
+}
+
+/// A log that is a symbolic link is rotated beside its target.
+#[test]
+fn rotations_of_a_symbolic_link_are_found_beside_its_target() {
+    let (directory, links) = (history(3, NAMINGS[0].1), tempfile::tempdir().unwrap());
+    let link = links.path().join("maillog");
+    std::os::unix::fs::symlink(directory.path().join("mail.log"), &link).unwrap();
+    let mut follower = Follower::new(&link, None, false, AT_ONCE).unwrap();
+    append(directory.path(), 0, 10);
+    assert_eq!(drain(&mut follower).0, 10);
+    let saved = follower.save();
+    append(directory.path(), 100, 10);
+    rotate(directory.path(), NAMINGS[0].1, false);
+    append(directory.path(), 200, 10);
+    let mut follower = Follower::new(&link, Some(saved), false, AT_ONCE).unwrap();
+    assert_eq!(drain(&mut follower).0, 20);
+}
+
+/// A FIFO or a device is refused at once, as the log and beside it.
+#[test]
+fn what_is_no_regular_file_makes_nobody_wait() {
+    let directory = history(3, NAMINGS[0].1);
+    let log = directory.path().join("mail.log");
+    let fifo = |name: &str| {
+        let made = std::process::Command::new("mkfifo").arg(directory.path().join(name)).status().unwrap();
+        assert!(made.success());
+    };
+    fifo("mail.log.9");
+    fifo("mail.log.fifo");
+    let mut follower = Follower::new(&log, None, false, AT_ONCE).unwrap();
+    append(directory.path(), 0, 10);
+    assert_eq!(drain(&mut follower).0, 10);
+    fs::remove_file(&log).unwrap();
+    fifo("mail.log");
+    let error = follower.read(1, &mut |_| {}).unwrap_err().to_string();
+    assert!(error.contains("is a FIFO"), "{error}");
+    fs::remove_file(&log).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", &log).unwrap();
+    let error = Follower::new(&log, None, false, AT_ONCE).err().unwrap().to_string();
+    assert!(error.contains("is a device"), "{error}");
+}
+
+/// A generation in between that is damaged is a gap, once, and the log is read on.
+#[test]
+fn a_damaged_archive_in_between_is_a_gap() {
+    let directory = history(3, NAMINGS[0].1);
+    let log = directory.path().join("mail.log");
+    let mut follower = Follower::new(&log, None, false, AT_ONCE).unwrap();
+    append(directory.path(), 0, 10);
+    assert_eq!(drain(&mut follower).0, 10);
+    let saved = follower.save();
+    drop(follower);
+    fs::rename(&log, directory.path().join("mail.log-20260101")).unwrap();
+    let text: String = (0..9_000_u64).map(|n| format!("{} a line\n", n.wrapping_mul(0x9E37_79B9_7F4A_7C15))).collect();
+    let packed = packed(text.as_bytes());
+    fs::write(directory.path().join("mail.log-20260102.gz"), &packed[..packed.len() / 2]).unwrap();
+    append(directory.path(), 100, 10);
+    let mut follower = Follower::new(&log, Some(saved), false, AT_ONCE).unwrap();
+    let (mut gaps, mut last) = (0, 0);
+    for _ in 0..20 {
+        gaps += follower
+            .read(1 << 20, &mut |chunk| last += memchr::memmem::find_iter(chunk, b"a new line").count())
+            .unwrap()
+            .gaps;
+    }
+    assert_eq!((gaps, last), (1, 10));
 }

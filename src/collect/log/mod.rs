@@ -354,8 +354,19 @@ impl LogCollector {
             let refused = self.streams.iter().filter(|s| s.twin_of.is_some());
             let refused =
                 refused.map(|s| condition(format!("{}: {}", s.origin.name(), s.complaint().unwrap_or_default())));
-            let conditions = unsaved.chain(refused).collect();
+            let warned = self.streams.iter().filter_map(|s| s.warning()).map(|text| condition(text.to_owned()));
+            let conditions = unsaved.chain(refused).chain(warned).collect();
             self.context.health.conditions("log", conditions);
+        }
+    }
+
+    /// What was noted while the clock was ahead lies in the future, and would be of no age until then.
+    fn settle_clock(&mut self, now: i64) {
+        self.totals_since = self.totals_since.min(now);
+        self.streams.iter_mut().for_each(|stream| stream.last_line = stream.last_line.min(now));
+        for instance in &mut self.engine.instances {
+            instance.state.since = instance.state.since.min(now);
+            instance.state.messages.rows_mut().for_each(|message| message.last = message.last.min(now));
         }
     }
 
@@ -378,6 +389,7 @@ impl LogCollector {
         }
         let begun = Instant::now();
         self.add_totals();
+        self.settle_clock(now());
         let here = self.logs_of_this_host();
         let sessions = |i| if here { publish::sessions(i) } else { None };
         let sessions: Vec<_> = self.engine.instances.iter_mut().map(sessions).collect();

@@ -6,11 +6,11 @@
 //! not make history look new. What appeared since and is older than its own directory entry was copied there (a restored
 //! backup), and is history too.
 
-use super::tail::{Fingerprint, Identity, Position, head, is_gzip, modified};
+use super::tail::{Fingerprint, Identity, Position, head, is_gzip, modified, open};
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
 use std::{
-    fs::{self, File, Metadata},
+    fs::{self, Metadata},
     io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
@@ -59,11 +59,7 @@ impl Sibling {
 
     /// Opens it: what tells it from others.
     pub(super) fn look(&self) -> io::Result<Head> {
-        let file = File::open(&self.path)?;
-        let meta = file.metadata()?;
-        if !meta.is_file() {
-            return Err(io::ErrorKind::InvalidInput.into());
-        }
+        let (file, meta) = open(&self.path)?;
         Ok(Head { head: head(&self.path, &file)?, meta })
     }
 
@@ -85,13 +81,29 @@ pub(super) struct Head {
     pub head: Vec<u8>,
 }
 
-/// The files beside `log`, oldest first. Their heads were not looked at.
+/// The rotated files of `log`, oldest first, in its directory and, where it is a symbolic link, in that of what it names.
+/// Their heads were not looked at.
 pub(super) fn siblings(log: &Path) -> io::Result<Vec<Sibling>> {
+    let mut files = Vec::new();
+    list(log, &mut files)?;
+    if let Ok(link) = fs::read_link(log) {
+        // While the log is renamed and not yet created the link leads nowhere.
+        let target = log.parent().map_or_else(|| link.clone(), |directory| directory.join(&link));
+        list(&fs::canonicalize(log).unwrap_or(target), &mut files)?;
+    }
+    // Of a file and its compressed self the plain one first.
+    files.sort_by(|a, b| a.modified.cmp(&b.modified).then(is_gzip(&a.path).cmp(&is_gzip(&b.path))));
+    if files.len() > MOST {
+        files.drain(..files.len() - MOST);
+    }
+    Ok(files)
+}
+
+fn list(log: &Path, files: &mut Vec<Sibling>) -> io::Result<()> {
     let (Some(directory), Some(name)) = (log.parent(), log.file_name().and_then(|n| n.to_str())) else {
-        return Ok(Vec::new());
+        return Ok(());
     };
     let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
-    let mut files = Vec::new();
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
         let file_name = entry.file_name();
@@ -103,12 +115,7 @@ pub(super) fn siblings(log: &Path) -> io::Result<Vec<Sibling>> {
             _ => {}
         }
     }
-    // Of a file and its compressed self the plain one first.
-    files.sort_by(|a, b| a.modified.cmp(&b.modified).then(is_gzip(&a.path).cmp(&is_gzip(&b.path))));
-    if files.len() > MOST {
-        files.drain(..files.len() - MOST);
-    }
-    Ok(files)
+    Ok(())
 }
 
 /// Whether `file` is a rotation of the log called `name` (`Some(true)`), may be what was being read under a new name
@@ -321,7 +328,13 @@ impl Memory {
         unknown
     }
 
-    fn has_time(&self, time: Time) -> bool {
+    /// A file that could not be read and is given up.
+    pub(super) fn given_up(&mut self, file: &Sibling) {
+        self.remember(file, Fingerprint::default());
+    }
+
+    /// Whether a file that was written last at this time is known: what compresses a file keeps its time.
+    pub(super) fn has_time(&self, time: Time) -> bool {
         self.files.iter().any(|f| f.modified == time || f.modified.0 == time.0 && time.1 == 0)
     }
 

@@ -25,8 +25,12 @@ enum What {
 }
 
 impl Hour {
-    /// Empties the pieces that are over.
+    /// Empties the pieces that are over. A clock that went back by more than the hour leaves nothing that could be told: what
+    /// was counted then lies in the future.
     fn advance(&mut self, piece: i64) {
+        if piece < self.latest.saturating_sub(PIECES as i64) {
+            (self.pieces, self.latest) = Default::default();
+        }
         let passed = piece.saturating_sub(self.latest).clamp(0, PIECES as i64);
         for n in 0..passed {
             self.pieces[(piece - n).rem_euclid(PIECES as i64) as usize] = [0; 3];
@@ -35,8 +39,9 @@ impl Hour {
     }
 
     fn count(&mut self, now: i64, what: What, by: u32) {
-        self.advance(now.div_euclid(PIECE));
-        let place = &mut self.pieces[self.latest.rem_euclid(PIECES as i64) as usize][what as usize];
+        let piece = now.div_euclid(PIECE);
+        self.advance(piece);
+        let place = &mut self.pieces[piece.rem_euclid(PIECES as i64) as usize][what as usize];
         *place = place.saturating_add(by);
     }
 
@@ -158,5 +163,18 @@ mod tests {
         let later = senders.busiest(5, now + 4_300);
         assert_eq!(later.len(), 1, "{later:?}");
         assert_eq!(senders.busiest(5, now + 600)[1].name, "alice");
+    }
+
+    /// A clock that was ten years ahead for a moment: the hour is right again, and over after an hour.
+    #[test]
+    fn a_clock_that_was_ahead() {
+        let mut senders = Senders::default();
+        let now = 1_700_000_000;
+        senders.message("eve", now + 315_360_000);
+        assert_eq!(senders.busiest(5, now).iter().map(|s| s.messages).sum::<u64>(), 0);
+        senders.message("eve", now);
+        senders.message("eve", now + 300);
+        assert_eq!(senders.busiest(5, now + 600).iter().map(|s| s.messages).sum::<u64>(), 2);
+        assert_eq!(senders.busiest(5, now + 4_500).iter().map(|s| s.messages).sum::<u64>(), 0);
     }
 }

@@ -182,6 +182,14 @@ impl Stream {
         Some(SavedStream { file, cursor, counters: *counters, previous: previous.clone(), last_line: self.last_line })
     }
 
+    /// What an administrator should know although it is read.
+    pub(super) fn warning(&self) -> Option<&str> {
+        match &self.reader {
+            Reader::File(follower) => follower.warning(),
+            _ => None,
+        }
+    }
+
     /// Bytes not yet counted.
     pub(super) fn behind(&self) -> u64 {
         match &self.reader {

@@ -10,9 +10,9 @@ use flate2::read::MultiGzDecoder;
 use memchr::{memchr, memrchr};
 use serde::{Deserialize, Serialize};
 use std::{
-    fs::{File, Metadata},
+    fs::{self, File, Metadata, OpenOptions},
     io::{self, Read},
-    os::unix::fs::{FileExt, MetadataExt},
+    os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
@@ -20,6 +20,13 @@ use std::{
 pub(super) const CHUNK: usize = 256 * 1_024;
 /// So much of a file's head tells it from others.
 const HEAD: usize = 1_024;
+
+/// This many octets before the position tell whether a file has what was counted.
+const ENDING: u64 = 4_096;
+/// A line shorter than this is none that has a timestamp and a text.
+const SIGNIFICANT: usize = 24;
+/// In this many octets at the end of a file the last line that was counted is looked for.
+const SEARCHED: u64 = 8 << 20;
 
 /// Checksum of the first bytes; 1,024 or as many as there were.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -157,8 +164,7 @@ pub(super) enum Look {
 impl Tail {
     /// Opens `path` at `offset`.
     pub(super) fn open(path: &Path, offset: u64) -> io::Result<Self> {
-        let file = File::open(path)?;
-        let meta = file.metadata()?;
+        let (file, meta) = open(path)?;
         let gzip = is_gzip(path);
         let identity = Identity::new(&meta, &head(path, &file)?);
         let content = if gzip {
@@ -211,6 +217,21 @@ impl Tail {
         let unseen =
             |meta: Metadata| meta.size() > 0 && self.seen != Some((meta.size(), meta.mtime(), meta.mtime_nsec()));
         self.position.offset == 0 && file.metadata().is_ok_and(unseen)
+    }
+
+    /// Whether this is the file that was left at `position`, or a copy of it that has its name now.
+    pub(super) fn is_where(&self, position: &Position) -> io::Result<bool> {
+        let Content::Plain(file) = &self.content else { return Ok(false) };
+        let meta = file.metadata()?;
+        if !position.identity.is(&meta, &head(&self.path, file)?) {
+            return Ok(false);
+        }
+        if position.identity.is_inode(&meta) || position.offset == 0 {
+            return Ok(position.identity.is_inode(&meta));
+        }
+        // Of another inode the head is not enough: what was counted must have ended where a line ends.
+        let mut last = [0];
+        Ok(read_at(file, &mut last, position.offset - 1)? == 1 && last == *b"\n")
     }
 
     /// Takes the fingerprint of a file that was empty so far; says whether it is no longer.
@@ -295,6 +316,38 @@ impl Tail {
         Ok(())
     }
 
+    /// Whether this file has the lines that were counted of `old`, which had its name before: it was replaced by a copy of
+    /// itself, as editors, `sed -i` and rsync do. Then this is where to go on: after the same octets, or, where something was
+    /// changed before them, after the last line that was counted.
+    pub(super) fn continues(&self, old: &Self) -> Option<u64> {
+        let (Content::Plain(new), Content::Plain(before)) = (&self.content, &old.content) else { return None };
+        let offset = old.position.offset;
+        if offset == 0 || self.size == 0 {
+            return None;
+        }
+        let mut counted = vec![0; offset.min(ENDING) as usize];
+        let begin = offset - counted.len() as u64;
+        let length = read_at(before, &mut counted, begin).ok()?;
+        if length < counted.len() {
+            return None;
+        }
+        let mut same = vec![0; counted.len()];
+        if self.size >= offset && read_at(new, &mut same, begin).ok()? == length && same == counted {
+            return Some(offset);
+        }
+        // Removed lines move everything. The last line is looked for from the end.
+        let line = counted.strip_suffix(b"\n")?;
+        let line = &counted[memrchr(b'\n', line).map_or(0, |newline| newline + 1)..];
+        if line.len() < SIGNIFICANT {
+            return None;
+        }
+        let begin = self.size.saturating_sub(SEARCHED);
+        let mut text = vec![0; (self.size - begin) as usize];
+        let read = read_at(new, &mut text, begin).ok()?;
+        let at = memchr::memmem::rfind(&text[..read], line)?;
+        (begin == 0 && at == 0 || at > 0 && text[at - 1] == b'\n').then_some(begin + (at + line.len()) as u64)
+    }
+
     /// The last bytes, for the timestamp of the last line.
     pub(super) fn ending(&self) -> Vec<u8> {
         let Content::Plain(file) = &self.content else { return Vec::new() };
@@ -336,7 +389,7 @@ fn hand_over(bytes: &[u8], position: &mut Position, lines: &mut dyn FnMut(&[u8])
     counted
 }
 
-fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+pub(super) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {
         match file.read_at(&mut buffer[filled..], offset + filled as u64) {
@@ -347,6 +400,30 @@ fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         }
     }
     Ok(filled)
+}
+
+/// Opens a regular file. Anything else, a FIFO above all, is refused before it can make anybody wait.
+pub(super) fn open(path: &Path) -> io::Result<(File, Metadata)> {
+    regular(path, &fs::metadata(path)?)?;
+    let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
+    let file = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)?;
+    let meta = file.metadata()?;
+    // It may have been replaced in between.
+    regular(path, &meta)?;
+    Ok((file, meta))
+}
+
+fn regular(path: &Path, meta: &Metadata) -> io::Result<()> {
+    let kind = meta.file_type();
+    let what = match kind {
+        _ if kind.is_file() => return Ok(()),
+        _ if kind.is_fifo() => "a FIFO",
+        _ if kind.is_dir() => "a directory",
+        _ if kind.is_socket() => "a socket",
+        _ => "a device",
+    };
+    let text = format!("{} is {what}; only regular files are read as logs", path.display());
+    Err(io::Error::new(io::ErrorKind::InvalidInput, text))
 }
 
 /// Whether a name says gzip.
@@ -360,7 +437,7 @@ pub(super) fn head(path: &Path, file: &File) -> io::Result<Vec<u8>> {
     if is_gzip(path) {
         bytes.clear();
         // A reader of its own: the caller's position must not move.
-        MultiGzDecoder::new(File::open(path)?).take(HEAD as u64).read_to_end(&mut bytes)?;
+        MultiGzDecoder::new(open(path)?.0).take(HEAD as u64).read_to_end(&mut bytes)?;
         return Ok(bytes);
     }
     let read = read_at(file, &mut bytes, 0)?;

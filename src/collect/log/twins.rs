@@ -4,7 +4,6 @@
 use memchr::memchr_iter;
 use rustc_hash::{FxBuildHasher, FxHashSet};
 use std::{
-    fs::File,
     hash::BuildHasher,
     io,
     os::unix::fs::FileExt,
@@ -31,8 +30,8 @@ pub(super) fn twins(files: &[PathBuf]) -> Vec<Option<usize>> {
 
 /// The whole lines at the end of a file, by hash.
 fn lines(path: &Path) -> io::Result<FxHashSet<u64>> {
-    let file = File::open(path)?;
-    let size = file.metadata()?.len();
+    let (file, meta) = super::tail::open(path)?;
+    let size = meta.len();
     let mut bytes = vec![0; size.min(RECENT) as usize];
     let begin = size.saturating_sub(RECENT);
     file.read_exact_at(&mut bytes, begin)?;

@@ -169,11 +169,16 @@ pub fn between<'a>(text: &'a [u8], start: &[u8], ends: &[u8]) -> Option<&'a [u8]
     Some(&rest[..rest.iter().position(|b| ends.contains(b)).unwrap_or(rest.len())])
 }
 
+/// The most octets of a name that comes from the log: as many as SNMP shows.
+pub const NAME: usize = 255;
+
 /// A name from the log, with rsyslog's octal escapes (`#303#274`) decoded and anything that is not UTF-8 replaced.
 pub fn name(bytes: &[u8]) -> String {
-    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut decoded = Vec::with_capacity(bytes.len().min(NAME + 1));
     let mut rest = bytes;
-    while let Some((&first, tail)) = rest.split_first() {
+    while let Some((&first, tail)) = rest.split_first()
+        && decoded.len() <= NAME
+    {
         if first == b'#'
             && let [a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', after @ ..] = tail
         {
@@ -184,7 +189,12 @@ pub fn name(bytes: &[u8]) -> String {
             rest = tail;
         }
     }
-    String::from_utf8_lossy(&decoded).into_owned()
+    let mut name = String::from_utf8_lossy(&decoded).into_owned();
+    // A character that was cut is replaced, and replacements are longer than what they replace.
+    while name.len() > NAME {
+        name.pop();
+    }
+    name
 }
 
 #[cfg(test)]
