@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::smi::Oid;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -19,21 +20,30 @@ pub struct Cli {
 pub enum Command {
     /// Serve POSTFIX-MIB until SIGTERM; SIGHUP takes a changed configuration over
     Run(ConfigFile),
-    /// Collect once and print every object as `snmpwalk -On` would, without snmpd
-    Dump(ConfigFile),
+    /// Collect once and print every object as `snmpwalk` would, without snmpd and without any MIB installed
+    #[command(after_help = DUMP)]
+    Dump(Dump),
     /// Look at configuration, Postfix, rights, state directory and snmpd, and say what to do about each
     Check(ConfigFile),
     /// Run a configured probe once, now, or all of them, and print how long each stage took
     Probe(Probe),
     /// Count log files from start to end and print every counter
     Count(Count),
+    /// Print the MIB modules, at another root if you like
+    #[command(after_help = MIB)]
+    Mib(Mib),
 }
+
+const DUMP: &str = "Example: the queues, then one number of them\n  \
+    postfix-agentx dump postfixQueueTable\n  postfix-agentx dump --numeric postfixTotalDeferred";
+const MIB: &str = "Example: below an enterprise number of your own, as `agentx: root:` then has to say\n  \
+    postfix-agentx mib --root 1.3.6.1.4.1.32473.25 --directory /usr/share/snmp/mibs";
 
 /// Which configuration.
 #[derive(Debug, Args)]
 pub struct ConfigFile {
     /// Configuration file [default: /etc/postfix-agentx.yaml where that exists, else the built-in defaults]
-    #[arg(long, value_name = "FILE")]
+    #[arg(short = 'c', long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 }
 
@@ -47,7 +57,7 @@ pub struct Count {
     #[arg(long)]
     pub json: bool,
     /// Configuration file with log.hosts, log.filters and log.reinject_labels; without it none of them
-    #[arg(long, value_name = "FILE")]
+    #[arg(short = 'c', long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 }
 
@@ -59,4 +69,33 @@ pub struct Probe {
     /// Configuration file
     #[command(flatten)]
     pub file: ConfigFile,
+}
+
+/// What of the tree, and how.
+#[derive(Debug, Args)]
+pub struct Dump {
+    /// Configuration file
+    #[command(flatten)]
+    pub file: ConfigFile,
+    /// Tables, groups or objects of POSTFIX-MIB (postfixQueueTable, postfixTotals, postfixHealth.0) or OIDs; all where none
+    /// is given
+    #[arg(value_name = "NAME")]
+    pub names: Vec<String>,
+    /// Print numbers instead of names, as `snmpwalk -On` does
+    #[arg(short = 'n', long)]
+    pub numeric: bool,
+}
+
+/// Where to put the tree.
+#[derive(Debug, Args)]
+pub struct Mib {
+    /// Configuration file, whose `agentx: root:` is taken where --root is not given
+    #[command(flatten)]
+    pub file: ConfigFile,
+    /// Where postfixMIB is to be
+    #[arg(long, value_name = "OID", value_parser = crate::config::root)]
+    pub root: Option<Oid>,
+    /// Write a file for each module into this directory instead of printing them
+    #[arg(short = 'd', long, value_name = "DIRECTORY")]
+    pub directory: Option<PathBuf>,
 }

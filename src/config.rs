@@ -261,13 +261,17 @@ fn addresses<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Address>,
 }
 
 fn oid<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Oid, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    let oid: Oid = text.parse().map_err(de::Error::custom)?;
+    root(&String::deserialize(deserializer)?).map_err(de::Error::custom)
+}
+
+/// Where POSTFIX-MIB may be.
+pub fn root(text: &str) -> Result<Oid, String> {
+    let oid: Oid = text.parse().map_err(|e: crate::smi::OidError| e.to_string())?;
     // 20 more are needed for the longest name below it, and snmpd wants at least an organisation's arc.
     if (4..=100).contains(&oid.len()) {
         Ok(oid)
     } else {
-        Err(de::Error::custom(format!("root `{text}` must have 4 to 100 sub-identifiers")))
+        Err(format!("root `{text}` must have 4 to 100 sub-identifiers"))
     }
 }
 

@@ -598,7 +598,7 @@ fn dump_in(agent: &TestAgent, namespaces: &[&str], prepare: &str) -> Option<BTre
         eprintln!("skipped: no right to `unshare {}`", namespaces.join(" "));
         return None;
     }
-    let inner = agent.command(&["dump"]);
+    let inner = agent.command(&["dump", "--numeric"]);
     let mut command = tool("unshare");
     command.args(namespaces).args(["sh", "-c", &format!("{prepare} && exec \"$@\""), "sh"]);
     command.arg(inner.get_program()).args(inner.get_args()).arg("--config").arg(agent.config_file());

@@ -654,7 +654,7 @@ fn without_root() {
     let agent = TestAgent::with_config(|state| TestAgent::yaml("unix:/nonexistent", state, &[&postfix]));
     let method = format!("{}.1.1.3.1.3.1.2", common::ROOT);
     let held = format!("{}.1.4.1.1.3.1.5 = Gauge32: 3", common::ROOT);
-    let dump = agent.run_once(&["dump"]).success();
+    let dump = agent.run_once(&["dump", "--numeric"]).success();
     let line = |text: &str, start: &str| text.lines().find(|l| l[1..].starts_with(start)).map(str::to_owned);
     assert_eq!(line(&dump, &method).unwrap(), format!(".{method} = STRING: \"showq\""));
     assert!(line(&dump, &held).is_some(), "{dump}");
@@ -667,7 +667,11 @@ fn without_root() {
         "--clear-groups".into(),
         "--".into(),
     ]);
-    command.arg(agent.command(&[]).get_args().last().unwrap()).arg("dump").arg("--config").arg(agent.config_file());
+    command
+        .arg(agent.command(&[]).get_args().last().unwrap())
+        .args(["dump", "--numeric"])
+        .arg("--config")
+        .arg(agent.config_file());
     let dump = capture(&mut command).success();
     let error = line(&dump, &format!("{}.1.1.3.1.9.1.2", common::ROOT)).unwrap();
     for way in ["permission denied", "group postdrop", "CAP_DAC_READ_SEARCH", "mail_owner", "never chmod"] {
@@ -678,7 +682,11 @@ fn without_root() {
     let mut command = tool("setpriv");
     command.args([format!("--reuid={AGENT_UID}"), format!("--regid={AGENT_UID}"), "--clear-groups".into()]);
     command.args(["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search", "--"]);
-    command.arg(agent.command(&[]).get_args().last().unwrap()).arg("dump").arg("--config").arg(agent.config_file());
+    command
+        .arg(agent.command(&[]).get_args().last().unwrap())
+        .args(["dump", "--numeric"])
+        .arg("--config")
+        .arg(agent.config_file());
     let dump = capture(&mut command).success();
     assert_eq!(line(&dump, &method).unwrap(), format!(".{method} = STRING: \"spool\""));
     assert!(line(&dump, &held).is_some(), "{dump}");

@@ -124,7 +124,7 @@ fn walk_bulkwalk_table_and_dump_agree() {
     assert!(!table.contains('?'), "a hole in the table:\n{table}");
 
     // The same tree without snmpd. CPU shares need a second sample, and counters of the log begin where the daemon saved.
-    let dump = agent.run_once(&["dump"]).success();
+    let dump = agent.run_once(&["dump", "--numeric"]).success();
     let dumped: Vec<String> =
         dump.lines().filter_map(|l| Some(l.split_once(" = ")?.0.trim_matches('.').to_owned())).collect();
     let missing: Vec<_> = names(&bulk).into_iter().filter(|n| !dumped.contains(n)).collect();
@@ -170,4 +170,76 @@ fn no_object_can_be_set() {
     assert_eq!(unknown, common::SnmpError::Status("noCreation".into()));
     let after = snmpd.walk(ROOT).expect("a walk");
     assert_eq!(difference(&still(before), &still(after)), Vec::<String>::new());
+}
+
+/// What snmpwalk needs the MIB and the IETF's base modules for, the program knows by itself.
+#[test]
+fn dump_names_everything_as_snmpwalk_does_with_the_mib() {
+    let snmpd = TestSnmpd::start();
+    let postfix = TestPostfix::builder().start();
+    let mut agent = TestAgent::start_for(&snmpd, &[&postfix]);
+    agent.wait_ready(&snmpd, &oid("postfixInstanceName", &[1]));
+    agent.wait_sources_ok(&snmpd, 1);
+    agent.wait_ready(&snmpd, &oid("postfixServiceEventStarts", &[1, 1]));
+    let walk = snmpd.named("snmpwalk", &["-t", "10"], &[ROOT]).success();
+    let dump = agent.run_once(&["dump"]).success();
+    let name = |line: &str| line.split_once(" = ").map(|(name, _)| name.trim_start_matches("POSTFIX-MIB::").to_owned());
+    let dumped: Vec<&str> = dump.lines().collect();
+    let names: Vec<String> = dump.lines().filter_map(name).collect();
+    let missing: Vec<String> = walk.lines().filter_map(name).filter(|n| !names.contains(n)).collect();
+    // A CPU share needs a second sample.
+    let missing: Vec<_> = missing.iter().filter(|name| !name.contains("CpuPercent")).collect();
+    assert!(missing.is_empty(), "{missing:?}\n{dump}");
+    // Values of every kind, the whole line.
+    for begin in [
+        "postfixInstanceState.1 = INTEGER: running(1)",
+        "postfixInstanceName.1 = STRING: ",
+        "postfixQueueMessages.1.deferred = Gauge32: 0 messages",
+        "postfixSourceStatus.1.log = INTEGER: ok(1)",
+        "postfixMailReceivedOctets.1 = Counter64: 0 octets",
+        "postfixTotalSent",
+    ] {
+        let of_snmpwalk = walk.lines().map(|l| l.trim_start_matches("POSTFIX-MIB::")).find(|l| l.starts_with(begin));
+        if let Some(line) = of_snmpwalk {
+            assert!(dumped.contains(&line), "{line}\n{dump}");
+        } else {
+            assert_eq!(begin, "postfixTotalSent", "{walk}");
+        }
+    }
+    // A part of it, by name and by number.
+    let part = agent.run_once(&["dump", "postfixQueueTable", "postfixHealth.0"]).success();
+    assert!(part.lines().all(|l| l.starts_with("postfixQueue") || l.starts_with("postfixHealth.0 = ")), "{part}");
+    assert!(part.lines().count() > 10 && !part.contains("postfixQueueAge."), "{part}");
+    let one = agent.run_once(&["dump", "-n", "postfixTotalDeferred"]).success();
+    assert_eq!(one, format!(".{} = Gauge32: 0\n", oid("postfixTotalDeferred", &[0])));
+    let ran = agent.run_once(&["dump", "postfixQueues.table"]);
+    assert!(ran.code == 2 && ran.stderr.contains("is no table"), "{}", ran.stderr);
+}
+
+#[test]
+fn the_modules_are_printed_at_any_root_and_smilint_objects_to_none() {
+    let snmpd = TestSnmpd::start();
+    let agent = TestAgent::new(&snmpd, &[]);
+    for root in [ROOT, "1.3.6.1.4.1.32473.25", "1.3.6.1.3.77", "1.3.6.1.2.1.9999.1"] {
+        let directory = agent.sandbox().mkdir(&format!("mibs-{root}"), 0o755, Some(common::AGENT_UID));
+        let there = directory.display().to_string();
+        let ran = agent.run_once(&["mib", "--root", root, "--directory", &there]);
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        let mut smilint = common::tool("smilint");
+        smilint.env("SMIPATH", format!("{}:{there}", common::mibs_dir().display()));
+        let ran = common::capture(smilint.args(["-m", "-s", "-l", "6"]).arg(directory.join("POSTFIX-MIB.txt")));
+        // An enterprise's own arcs have names elsewhere, if at all.
+        let complaints = format!("{}{}", ran.stdout, ran.stderr);
+        let complaints: Vec<_> = complaints.lines().filter(|line| !line.contains("{node-implicit}")).collect();
+        assert_eq!(complaints, Vec::<&str>::new(), "{root}");
+        let mut translate = common::tool("snmptranslate");
+        let path = format!("{}:{there}", common::mibs_dir().display());
+        let ran =
+            common::capture(translate.args(["-M", &path, "-m", "POSTFIX-MIB", "-On", "POSTFIX-MIB::postfixHealth"]));
+        assert_eq!(ran.stdout.trim(), format!(".{root}.1.1.1.1"), "{}", ran.stderr);
+        let printed = agent.run_once(&["mib", "--root", root]).success();
+        let modules = ["POSTFIX-MIB.txt", "POSTFIX-AGENTCAPS-MIB.txt"];
+        let text = modules.map(|name| std::fs::read_to_string(directory.join(name)).expect("a module")).concat();
+        assert_eq!(printed, text);
+    }
 }

@@ -3,6 +3,7 @@
 mod check;
 mod count;
 mod dump;
+mod mib;
 mod probe;
 mod run;
 
@@ -18,10 +19,11 @@ use std::{io, process::ExitCode};
 pub fn run(cli: &Cli) -> ExitCode {
     let result = match &cli.command {
         Command::Run(file) => run::run(file.config.as_deref()),
-        Command::Dump(file) => dump::run(file.config.as_deref()),
+        Command::Dump(args) => dump::run(args),
         Command::Check(file) => check::run(file.config.as_deref()),
         Command::Probe(args) => probe::run(args.file.config.as_deref(), args.name.as_deref()),
         Command::Count(args) => count::run(args),
+        Command::Mib(args) => mib::run(args),
     };
     result.unwrap_or_else(|failure| {
         eprintln!("postfix-agentx: {failure}");
@@ -44,6 +46,12 @@ pub enum Failure {
     /// The system gives no thread, no signal handler, no standard output.
     #[error("{0}: {1}")]
     System(&'static str, io::Error),
+    /// An argument that clap cannot judge.
+    #[error("{0}")]
+    Usage(String),
+    /// A file that was to be written.
+    #[error("{0}: {1}")]
+    File(String, io::Error),
     /// A thread ended by itself; only a bug does that, and a restart is better than numbers that stand still.
     #[error("the {0} thread ended unexpectedly; please report this with what was logged before")]
     Ended(String),
@@ -54,7 +62,7 @@ impl Failure {
     /// everything else.
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Config(_) | Self::State(StateError::Newer { .. }) => ExitCode::from(2),
+            Self::Config(_) | Self::Usage(_) | Self::State(StateError::Newer { .. }) => ExitCode::from(2),
             _ => ExitCode::FAILURE,
         }
     }

@@ -7,11 +7,13 @@
 //!
 //! The getter's variant is the object's SYNTAX; `tests/mib.rs` compares names, numbers and SYNTAX with mibs/POSTFIX-MIB.txt.
 
+mod dictionary;
 mod fragment;
 mod module;
 mod table;
 mod view;
 
+pub use dictionary::{AGENTCAPS_MIB_TEXT, Dictionary, Object, POSTFIX_MIB_TEXT, ROOT};
 pub use fragment::Fragment;
 pub use module::{Module, POSTFIX_MIB, TableOf, modules};
 pub use table::{AnyTable, Column, ColumnInfo, Get, Index, Syntax, Table, column, scalars, text};
