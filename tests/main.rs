@@ -17,6 +17,7 @@ mod hostile;
 mod log;
 mod mib;
 mod postfix;
+mod probe;
 mod process;
 mod queue;
 mod snmp;

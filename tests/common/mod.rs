@@ -5,13 +5,16 @@
 //! for a state. Starting Postfix needs root; the agent never does.
 //!
 //! Where to look: [`TestPostfix`] (postfix.rs) and the mail it handles ([`Fate`], mail.rs), [`Smtp`] (smtp.rs), [`TestSnmpd`] (snmpd.rs) with
-//! net-snmp's tools (tools.rs) or without them ([`UdpClient`], udp.rs), [`TestTrapd`] (trapd.rs), [`TestAgent`] (agent.rs).
+//! net-snmp's tools (tools.rs) or without them ([`UdpClient`], udp.rs), [`TestTrapd`] (trapd.rs), [`TestAgent`] (agent.rs); for the probes
+//! [`TestSite`] (site.rs): Postfix with TLS and logins, Dovecot ([`TestDovecot`], dovecot.rs) and an authority (certificates.rs).
 
 // A test file uses a part of this, and a helper that fails is a failed test: it says so by panicking.
 #![allow(dead_code, unused_imports, unreachable_pub, missing_docs)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod agent;
+pub mod certificates;
+pub mod dovecot;
 mod mail;
 mod names;
 mod port;
@@ -19,6 +22,7 @@ mod postfix;
 mod process;
 mod random;
 mod sandbox;
+pub mod site;
 mod smtp;
 mod snmpd;
 mod tools;
@@ -31,6 +35,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 pub use agent::{AGENT_UID, TestAgent};
+pub use dovecot::TestDovecot;
 pub use mail::Fate;
 pub use names::oid;
 pub use port::Port;
@@ -38,6 +43,7 @@ pub use postfix::{PostfixBuilder, QueuedMessage, QueuedRecipient, TestPostfix};
 pub use process::{Daemon, Ran, alive, capture, children, group_id, tool, user_id};
 pub use random::Random;
 pub use sandbox::Sandbox;
+pub use site::TestSite;
 pub use smtp::{Reply, Smtp};
 pub use snmpd::{SnmpdBuilder, TestSnmpd};
 pub use trapd::TestTrapd;

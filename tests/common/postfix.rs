@@ -142,6 +142,9 @@ impl PostfixBuilder {
             main.push_str(&format!("multi_instance_name = {name}\nmulti_instance_enable = yes\n"));
         }
         for line in &self.main {
+            // Postfix would take the later one as well, and warn of it in the log of every process.
+            let key = |line: &str| line.split_once('=').map(|(key, _)| key.trim().to_owned());
+            main = main.lines().filter(|had| key(had) != key(line)).flat_map(|had| [had, "\n"]).collect();
             main.push_str(line);
             main.push('\n');
         }
