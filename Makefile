@@ -21,21 +21,21 @@ deps:
 	@tests/deps.sh
 
 # The dev profile: built from scratch it is ready in half the time of release, and quick enough to watch.
-# The binary first: cargo builds it for tests by itself, for examples it does not.
+# The binary first: cargo builds it for tests by itself, for examples it does not. Both and the run find CARGO_TARGET_DIR.
 demo: deps
 	$(CARGO) build --bin postfix-agentx --example demo
-	DEMO=$(DEMO) target/debug/examples/demo
+	DEMO=$(DEMO) $(CARGO) run --quiet --example demo
 
-# Not --all-targets: that would run the benchmarks too.
+# Not --all-targets: that would run the benchmarks too. One part that fails does not keep the others from being run.
 test: deps
-	$(CARGO) test
+	$(CARGO) test --no-fail-fast
 
 bench: deps
 	$(CARGO) bench
 
 # Ignored by `make test` because they take minutes.
 chaos: deps
-	$(CARGO) test --tests -- --ignored --test-threads=1
+	$(CARGO) test --no-fail-fast --tests -- --ignored --test-threads=1
 
 fuzz:
 	@set -e; for target in $$(cd fuzz && cargo +nightly fuzz list); do \

@@ -3,7 +3,7 @@
 use crate::{
     agentx,
     collect::{
-        self, Collector, Context,
+        self, Collector, Context, Registration,
         health::{AgentCounters, Health},
         runner,
     },
@@ -27,16 +27,14 @@ pub(crate) fn link_config(config: &Config) -> agentx::Config {
 
 /// All collectors. Which instances there are is found before anyone asks.
 pub(crate) fn collectors(context: &Context) -> Vec<Box<dyn Collector>> {
-    let mut instances = collect::instance::InstanceCollector::new(context.clone());
-    instances.refresh();
-    vec![
-        Box::new(instances),
-        // Before the log, which shows its events beside the services found here.
-        Box::new(collect::process::ProcessCollector::new(context.clone())),
-        Box::new(collect::log::LogCollector::new(context.clone())),
-        Box::new(collect::queue::QueueCollector::new(context.clone())),
-        Box::new(collect::health::Watchdog(context.health.clone())),
-    ]
+    let make = |registration: &&'static Registration| {
+        let mut collector = registration.collector(context);
+        if registration.name == collect::instance::REGISTRATION.name {
+            collector.refresh();
+        }
+        collector
+    };
+    collect::COLLECTORS.iter().map(make).collect()
 }
 
 /// Every collector once, on a state directory that is only read. They stay, because their sources last as long as they do.

@@ -1,8 +1,6 @@
 //! The subagent against a real snmpd: what net-snmp does with what we send, pitfall by pitfall.
 
-mod common;
-
-use common::{PATIENCE, Port, SnmpError, TestSnmpd, TestTrapd, Value, wait_for};
+use crate::common::{self, PATIENCE, Port, SnmpError, TestSnmpd, TestTrapd, Value, wait_for};
 use postfix_agentx::{
     agentx::{self, Address, CheckError, Config, Notification, Notifier, Rate, Stats, Status},
     mib::{Column, Get, Index, Publisher, Table, column},
@@ -159,7 +157,7 @@ fn everything_served_is_seen_by_get_getnext_and_getbulk() {
 }
 
 #[test]
-fn p1_every_name_gets_its_answer_and_a_set_afterwards_finds_snmpd_alive() {
+fn every_name_gets_its_answer_and_a_set_afterwards_finds_snmpd_alive() {
     let snmpd = TestSnmpd::start();
     let _subagent = Subagent::registered(&snmpd);
     let names: Vec<String> = (1..=50).map(|n| if n % 7 == 0 { cell(9, n) } else { cell(3, n) }).collect();
@@ -186,7 +184,7 @@ fn p1_every_name_gets_its_answer_and_a_set_afterwards_finds_snmpd_alive() {
 }
 
 #[test]
-fn p4_five_hundred_notifications_at_once_block_nobody_and_each_is_confirmed() {
+fn five_hundred_notifications_at_once_block_nobody_and_each_is_confirmed() {
     let trapd = TestTrapd::start();
     let snmpd = TestSnmpd::builder().trap_sink(trapd.port()).start();
     let mut config = config(&snmpd);
@@ -204,7 +202,7 @@ fn p4_five_hundred_notifications_at_once_block_nobody_and_each_is_confirmed() {
 }
 
 #[test]
-fn p5_no_answer_waits_for_a_publication() {
+fn no_answer_waits_for_a_publication() {
     let snmpd = TestSnmpd::start();
     let subagent = Subagent::registered(&snmpd);
     let done = AtomicBool::new(false);
@@ -228,7 +226,7 @@ fn p5_no_answer_waits_for_a_publication() {
 }
 
 #[test]
-fn p7_a_request_that_times_out_costs_the_connection_and_everything_comes_back() {
+fn a_request_that_times_out_costs_the_connection_and_everything_comes_back() {
     let snmpd = TestSnmpd::start();
     let gate = Arc::new(Mutex::new(()));
     let subagent = Subagent::start_behind(config(&snmpd), Arc::clone(&gate));
@@ -247,7 +245,7 @@ fn p7_a_request_that_times_out_costs_the_connection_and_everything_comes_back() 
 }
 
 #[test]
-fn p9_answers_up_to_60_kib_arrive_and_larger_ones_are_too_big() {
+fn answers_up_to_60_kib_arrive_and_larger_ones_are_too_big() {
     let snmpd = TestSnmpd::start();
     let subagent = Subagent::registered(&snmpd);
     subagent.publish(&rows(100, &[b'x'; 1000], 7));
@@ -261,7 +259,7 @@ fn p9_answers_up_to_60_kib_arrive_and_larger_ones_are_too_big() {
 }
 
 #[test]
-fn p10_a_taken_subtree_is_waited_for_and_served_when_it_is_free() {
+fn a_taken_subtree_is_waited_for_and_served_when_it_is_free() {
     let snmpd = TestSnmpd::start();
     let mut first = Subagent::registered(&snmpd);
     let second = Subagent::start(config(&snmpd));
@@ -276,7 +274,7 @@ fn p10_a_taken_subtree_is_waited_for_and_served_when_it_is_free() {
 }
 
 #[test]
-fn p10_a_takeover_priority_wins_over_a_predecessor_that_hangs() {
+fn a_takeover_priority_wins_over_a_predecessor_that_hangs() {
     let snmpd = TestSnmpd::start();
     let gate = Arc::new(Mutex::new(()));
     let first = Subagent::start_behind(config(&snmpd), Arc::clone(&gate));
@@ -292,7 +290,7 @@ fn p10_a_takeover_priority_wins_over_a_predecessor_that_hangs() {
 }
 
 #[test]
-fn p10_who_overtook_gets_the_configured_place_too_and_a_third_one_is_told_the_truth() {
+fn who_overtook_gets_the_configured_place_too_and_a_third_one_is_told_the_truth() {
     let snmpd = TestSnmpd::start();
     let mut overtaking = config(&snmpd);
     overtaking.regions[0].takeover = Some(126);
@@ -320,7 +318,7 @@ fn p10_who_overtook_gets_the_configured_place_too_and_a_third_one_is_told_the_tr
 }
 
 #[test]
-fn p14_a_directory_only_for_root_is_told_with_the_remedy() {
+fn a_directory_only_for_root_is_told_with_the_remedy() {
     let snmpd = TestSnmpd::start();
     let locked = snmpd.sandbox().mkdir("locked", 0o700, None);
     let output = told_as_another_user(&snmpd, &locked.join("master"));
@@ -329,7 +327,7 @@ fn p14_a_directory_only_for_root_is_told_with_the_remedy() {
 }
 
 #[test]
-fn p14_a_socket_only_for_root_is_told_with_the_remedy() {
+fn a_socket_only_for_root_is_told_with_the_remedy() {
     let snmpd = TestSnmpd::builder().conf("agentXPerms 0600 0700").start();
     let output = told_as_another_user(&snmpd, &snmpd.socket());
     assert!(output.contains("`agentXPerms 0660 0755 64999 64999`"), "{output}");
@@ -349,15 +347,17 @@ fn told_as_another_user(snmpd: &TestSnmpd, socket: &Path) -> String {
     std::fs::copy(std::env::current_exe().unwrap(), &helper).unwrap();
     let mut command = Command::new("setpriv");
     command.args(["--reuid=64999", "--regid=64999", "--clear-groups"]).arg(&helper);
-    command.args(["--exact", "p14_helper", "--ignored", "--nocapture"]).env("P14_SOCKET", socket);
+    command
+        .args(["--exact", "agentx::registers_as_another_user", "--ignored", "--nocapture"])
+        .env("REGISTER_AT", socket);
     String::from_utf8_lossy(&command.output().unwrap().stdout).into_owned()
 }
 
 /// The part of the two tests above that runs as another user.
 #[test]
-#[ignore = "started by the tests of p14"]
-fn p14_helper() {
-    let Some(socket) = std::env::var_os("P14_SOCKET") else { return };
+#[ignore = "started by told_as_another_user"]
+fn registers_as_another_user() {
+    let Some(socket) = std::env::var_os("REGISTER_AT") else { return };
     let config = Config::new(vec![Address::Unix(socket.into())], root(), "test");
     match block_on(agentx::try_register(config)) {
         Ok(address) => println!("registered at {address}"),
@@ -366,7 +366,7 @@ fn p14_helper() {
 }
 
 #[test]
-fn p15_a_master_that_is_not_there_yet_or_any_more_is_waited_for() {
+fn a_master_that_is_not_there_yet_or_any_more_is_waited_for() {
     let builder = TestSnmpd::builder();
     let config = Config::new(vec![Address::Unix(builder.socket())], root(), "test");
     let subagent = Subagent::start(config);
@@ -385,7 +385,7 @@ fn p15_a_master_that_is_not_there_yet_or_any_more_is_waited_for() {
 }
 
 #[test]
-fn p16_sighup_keeps_the_session_and_a_restart_brings_a_new_one() {
+fn sighup_keeps_the_session_and_a_restart_brings_a_new_one() {
     let mut snmpd = TestSnmpd::start();
     let subagent = Subagent::registered(&snmpd);
     snmpd.sighup();
@@ -399,7 +399,7 @@ fn p16_sighup_keeps_the_session_and_a_restart_brings_a_new_one() {
 }
 
 #[test]
-fn p18_a_walk_leaves_our_subtree_upwards_and_passes_an_empty_table() {
+fn a_walk_leaves_our_subtree_upwards_and_passes_an_empty_table() {
     let snmpd = TestSnmpd::start();
     let subagent = Subagent::registered(&snmpd);
     let (next, _) = snmpd.get_next(&cell(4, 3)).unwrap();
@@ -413,7 +413,7 @@ fn p18_a_walk_leaves_our_subtree_upwards_and_passes_an_empty_table() {
 }
 
 #[test]
-fn p20_a_trap_carries_sysuptime_trap_oid_and_objects_in_that_order() {
+fn a_trap_carries_sysuptime_trap_oid_and_objects_in_that_order() {
     let trapd = TestTrapd::start();
     let snmpd = TestSnmpd::builder().trap_sink(trapd.port()).start();
     let subagent = Subagent::registered(&snmpd);
@@ -427,7 +427,7 @@ fn p20_a_trap_carries_sysuptime_trap_oid_and_objects_in_that_order() {
 }
 
 #[test]
-fn p20_every_kind_of_sink_gets_it_v1_v2c_v3_trap_and_inform() {
+fn every_kind_of_sink_gets_it_v1_v2c_v3_trap_and_inform() {
     let user = "-u trapper -l authPriv -a SHA -A secret-to-sign -x AES -X secret-to-hide";
     let create = |engine: &str| format!("createUser {engine} trapper SHA secret-to-sign AES secret-to-hide");
     // Of an SNMPv1 trap: enterprise, generic and specific number.

@@ -3,9 +3,7 @@
 //!
 //! `make test` runs a short form, `make chaos` 200 events. CHAOS_EVENTS and CHAOS_SEED choose others.
 
-mod common;
-
-use common::{Fate, PATIENCE, TestAgent, TestPostfix, TestSnmpd, UdpClient, Value, oid, wait_for};
+use crate::common::{self, Fate, PATIENCE, Random, TestAgent, TestPostfix, TestSnmpd, UdpClient, Value, oid, wait_for};
 use rustix::process::Signal;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,18 +17,6 @@ use std::{
 
 /// Mail that was sent before it begins; the counters must say exactly this or nothing.
 const SENT: usize = 5;
-
-/// xorshift64*: repeatable by its seed.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % sides
-    }
-}
 
 /// What may be answered: the type of each object, and the value of those that nothing changes.
 struct Truth {
@@ -105,9 +91,9 @@ struct Stage {
 }
 
 impl Stage {
-    fn event(&mut self, dice: &mut Dice) -> &'static str {
+    fn event(&mut self, dice: &mut Random) -> &'static str {
         let mode = |mode| fs::Permissions::from_mode(mode);
-        match dice.roll(8) {
+        match dice.below(8) {
             0 => {
                 self.snmpd.kill9();
                 self.snmpd.start_again();
@@ -164,7 +150,7 @@ fn chaos(events: u64, pause: Duration) {
     let events = number("CHAOS_EVENTS").unwrap_or(events);
     let seed = number("CHAOS_SEED").unwrap_or_else(|| u64::from(std::process::id()) + 1);
     println!("CHAOS_SEED={seed} CHAOS_EVENTS={events}");
-    let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let mut dice = Random::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
 
     let snmpd = TestSnmpd::start();
     let postfix = TestPostfix::builder().start();
@@ -203,7 +189,7 @@ fn chaos(events: u64, pause: Duration) {
                 let what = stage.event(&mut dice);
                 let settled = Instant::now();
                 // Half of the events hit while the one before is still being recovered from.
-                if dice.roll(2) == 0 {
+                if dice.below(2) == 0 {
                     stage.agent.wait_ready(&stage.snmpd, &mail);
                     back = back.max(settled.elapsed());
                     let before: Vec<usize> = progress.iter().map(|p| p.load(Ordering::Relaxed)).collect();

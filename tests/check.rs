@@ -1,8 +1,6 @@
 //! The promise: `check` finds what is wrong and says what to do about it, as the user it is run as.
 
-mod common;
-
-use common::{Ran, TestAgent, TestPostfix, TestSnmpd, oid};
+use crate::common::{Ran, TestAgent, TestPostfix, TestSnmpd, oid};
 use std::{
     fs,
     os::unix::fs::{PermissionsExt, chown},

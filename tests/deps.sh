@@ -104,7 +104,7 @@ if ((${#missing[@]} > 0)); then
 fi
 
 # Base MIB modules. Debian keeps IETF's texts out of its SNMP packages; erlang-snmp carries those that POSTFIX-MIB imports.
-mibs=target/mibs
+mibs=${CARGO_TARGET_DIR:-target}/mibs
 if [[ ! -e $mibs/.complete ]]; then
     unpacked=$(mktemp -d)
     # apt-get drops to the user _apt, who needs to write here.

@@ -1,26 +1,12 @@
 //! The promise: whatever comes in on a socket or in a log, the agent goes on, counts it or says it once.
 
-mod common;
-
-use common::{Fate, PATIENCE, Sandbox, TestAgent, TestPostfix, TestSnmpd, Value, oid, wait_for};
+use crate::common::{Fate, PATIENCE, Random, Sandbox, TestAgent, TestPostfix, TestSnmpd, Value, oid, wait_for};
 use std::{
     fs::{self, OpenOptions},
     io::{Read, Write},
     os::unix::{fs::PermissionsExt, net::UnixListener},
     thread,
 };
-
-/// Octets without a pattern, the same in every run.
-fn noise(seed: u64, length: usize) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state as u8
-    };
-    (0..length).map(|_| next()).collect()
-}
 
 #[test]
 fn garbage_in_the_log_is_counted_and_the_mail_around_it_too() {
@@ -30,7 +16,7 @@ fn garbage_in_the_log_is_counted_and_the_mail_around_it_too() {
     agent.wait_sources_ok(&snmpd, 1);
     let mut log = OpenOptions::new().append(true).open(postfix.log_file()).expect("the log");
     for seed in 0..20 {
-        log.write_all(&noise(seed, 5_000)).expect("written");
+        log.write_all(&Random::new(seed).octets(5_000)).expect("written");
         log.write_all(b"\n").expect("written");
         // Lines that look right and are not.
         log.write_all(b"Nov 22 01:17:50 vm postfix/smtpd[1]: \xff\xfe: client=\n").expect("written");
@@ -69,7 +55,7 @@ fn garbage_on_the_agentx_socket_is_survived_until_snmpd_is_back() {
     fs::set_permissions(snmpd.socket(), fs::Permissions::from_mode(0o777)).expect("chmod");
     for seed in 0..10 {
         let (mut peer, _) = listener.accept().expect("it connects again");
-        let mut nonsense = noise(seed, 4_096);
+        let mut nonsense = Random::new(seed).octets(4_096);
         if seed % 2 == 0 {
             // Looks like a PDU: version 1, a known type, a length that is there.
             nonsense[..4].copy_from_slice(&[1, (seed as u8 % 18) + 1, 0x10, 0]);
@@ -123,7 +109,7 @@ fn showq_says(answer: Vec<u8>) -> (String, i64) {
 
 #[test]
 fn a_showq_that_talks_nonsense_is_a_failing_source() {
-    let (error, status) = showq_says(noise(7, 100_000));
+    let (error, status) = showq_says(Random::new(7).octets(100_000));
     assert!(status == 3 && error.contains("showq"), "{status} {error}");
 }
 

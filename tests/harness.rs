@@ -1,12 +1,10 @@
 //! The test harness itself: what it promises holds without the agent. Few and fast; everything else has a file of its own.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-mod common;
-
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
-use common::{AGENT_UID, Fate, SnmpError, TestAgent, TestPostfix, TestSnmpd, TestTrapd, Value, group_id, wait_for};
+use crate::common::{
+    self, AGENT_UID, Fate, SnmpError, TestAgent, TestPostfix, TestSnmpd, TestTrapd, Value, group_id, wait_for,
+};
 use rustix::process::Signal;
 
 const SYS_UP_TIME: &str = "1.3.6.1.2.1.1.3.0";

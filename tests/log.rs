@@ -1,9 +1,7 @@
 //! The promise: every line of the log is understood or knowingly not, and moves exactly the counters it should; the same
 //! numbers as pflogsumm where both define the same thing.
 
-mod common;
-
-use common::{Fate, TestPostfix};
+use crate::common::{self, Fate, TestPostfix};
 use postfix_agentx::{collect::log::count, config, config::Config, smi::Value};
 use std::{collections::BTreeMap, fs, path::Path, process::Command};
 

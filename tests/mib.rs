@@ -1,8 +1,7 @@
 //! The promise: mibs/POSTFIX-MIB.txt is what the code serves. Names, numbers, SYNTAX and MAX-ACCESS are compared in both
 //! directions, so that an object can be in neither alone.
 
-mod common;
-
+use crate::common;
 use postfix_agentx::{
     collect,
     mib::{AnyTable, Syntax},
@@ -191,6 +190,16 @@ fn tables_and_nodes_have_the_names_and_places_of_the_file() {
             None => assert_eq!(file, table.entry(), "{}", table.name()),
         }
     }
+}
+
+/// The enumeration of postfixSourceKind is the kinds that collectors register, number and label.
+#[test]
+fn the_kinds_of_sources_are_those_of_the_file() {
+    let syntax = module().objects["postfixSourceKind"].syntax.clone();
+    let labels = syntax.split(['{', '}']).nth(1).expect("an enumeration").split(',');
+    let file: BTreeSet<String> = labels.map(|label| label.split_whitespace().collect()).collect();
+    let code = collect::kinds().map(|kind| format!("{}({})", kind.label(), kind as u32));
+    assert_eq!(file, code.collect());
 }
 
 #[test]

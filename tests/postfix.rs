@@ -1,9 +1,7 @@
 //! The promise: real mail through a real Postfix moves exactly the counters it should, seen through a real snmpd; and what
 //! breaks in Postfix shows as what it is.
 
-mod common;
-
-use common::{Fate, PATIENCE, TestAgent, TestPostfix, TestSnmpd, Value, oid, wait_for};
+use crate::common::{Fate, PATIENCE, TestAgent, TestPostfix, TestSnmpd, Value, oid, wait_for};
 use postfix_agentx::{collect, mib::Syntax};
 use rustix::process::Signal;
 use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt};

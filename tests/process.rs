@@ -2,17 +2,30 @@
 //! through a real snmpd, with the agent under an unprivileged uid. What cannot be provoked is in
 //! src/collect/process/tests.rs.
 
-mod common;
-
-use common::{
+use crate::common::{
     Daemon, Fate, PATIENCE, Port, Smtp, TestAgent, TestPostfix, TestSnmpd, UdpClient, Value, alive, capture, oid,
     oid_numbers, tool, wait_for,
+};
+use postfix_agentx::{
+    collect::{
+        self, Collector, Context,
+        health::{AgentCounters, Health},
+        process::{Patience, ProcessCollector},
+    },
+    config::{self, Config},
+    mib::{Publisher, View},
+    postfix::instance::Instance,
+    smi::{self, Objects},
+    state::StateDirectory,
 };
 use rustix::process::Signal;
 use std::{
     collections::BTreeMap,
     fs,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -107,13 +120,52 @@ impl Drop for EndOf<'_> {
     }
 }
 
-#[test]
-fn a_pickup_that_leaves_after_each_wakeup_rests_and_nothing_else() {
-    let snmpd = TestSnmpd::start();
+/// A pickup that leaves after each wake-up, and is woken every second.
+fn restless_pickup() -> TestPostfix {
     let mut postfix = TestPostfix::builder().create();
     postfix.postconf(&["-F", "pickup/unix/wakeup=1"]);
     postfix.postconf(&["-P", "pickup/unix/max_use=1"]);
     postfix.start();
+    postfix
+}
+
+/// The daemon's judge waits 30 s for a late wake-up; this one is the same with less patience, so that the test sees beyond it.
+#[test]
+fn a_pickup_that_leaves_after_each_wakeup_rests_also_for_a_judge_without_patience() {
+    let postfix = restless_pickup();
+    let state = tempfile::tempdir().unwrap();
+    let publisher = Publisher::new([1].into(), &collect::catalogue());
+    let health = Health::new(publisher.clone(), AgentCounters::default());
+    let directory = StateDirectory::open(state.path()).unwrap();
+    let context = Context::new(Arc::new(Config::default()), publisher.clone(), health, directory);
+    let settings = config::Instance { config_directory: postfix.config_directory(), ..Default::default() };
+    context.instances.set(vec![Arc::new(Instance { index: 1, ..Instance::read(&settings).unwrap() })]);
+    let patience = Patience { certain: Duration::from_millis(500), late: Duration::from_secs(4) };
+    let mut collector = ProcessCollector::with_patience(context, patience);
+    let column = |view: &View, column| match view.get(&[1, 1, 8, 1, 1, column, 1, PICKUP], Instant::now()) {
+        Ok(smi::Value::Integer(state)) => i64::from(state),
+        Ok(smi::Value::Gauge32(pid)) => i64::from(pid),
+        other => panic!("{other:?}"),
+    };
+    let mut seen = [0; 2];
+    let begun = Instant::now();
+    wait_for("three times what the judge waits", PATIENCE, || {
+        collector.refresh();
+        let view = publisher.view();
+        let (state, pid) = (column(&view, 3), column(&view, 4));
+        assert!(state == RUNNING || state == RESTING, "{state} after {:?}", begun.elapsed());
+        assert_eq!(state == RESTING, pid == 0);
+        seen[usize::from(state == RESTING)] += 1;
+        (begun.elapsed() > (patience.late + Duration::from_secs(1)) * 3).then_some(())
+    });
+    assert!(seen[1] > 0, "it did not rest once: {seen:?}");
+}
+
+#[test]
+#[ignore = "70 s long: make chaos"]
+fn a_pickup_that_leaves_after_each_wakeup_rests_and_nothing_else() {
+    let snmpd = TestSnmpd::start();
+    let postfix = restless_pickup();
     let mut agent = TestAgent::start_for(&snmpd, &[&postfix]);
     let mut client = snmpd.udp();
     agent.wait_healthy(&snmpd, 1);
@@ -210,12 +262,12 @@ fn killed_daemons_show_and_come_back() {
     assert!(number(&mut client, "postfixInstanceProcessCpuTime", &[1]) >= Some(total));
 }
 
-#[test]
-fn a_service_whose_program_does_not_exist_is_throttled() {
+/// A service without a program, which master gives up and tries again after this many seconds (service_throttle_time).
+fn throttled_service(seconds: u32) {
     let snmpd = TestSnmpd::start();
-    let mut postfix = TestPostfix::builder().create();
+    let mut postfix = TestPostfix::builder().main(&format!("service_throttle_time = {seconds}s")).create();
     postfix.postconf(&["-F", "verify/unix/command=nowhere/verify"]);
-    postfix.postconf(&["-F", "verify/unix/wakeup=5"]);
+    postfix.postconf(&["-F", "verify/unix/wakeup=1"]);
     postfix.start();
     let mut agent = TestAgent::start_for(&snmpd, &[&postfix]);
     agent.wait_sources_ok(&snmpd, 1);
@@ -226,8 +278,19 @@ fn a_service_whose_program_does_not_exist_is_throttled() {
     });
     assert_eq!(state, Some(THROTTLED), "{}", postfix.log_count("verify: bad command startup -- throttling"));
     let text = health(&mut client);
-    assert!(text.contains("verify cannot be started") && text.contains("every 60 s"), "{text}");
+    assert!(text.contains("verify cannot be started") && text.contains(&format!("every {seconds} s")), "{text}");
     assert_eq!(number(&mut client, "postfixHealth", &[0]), Some(2), "a warning");
+}
+
+#[test]
+fn a_service_whose_program_does_not_exist_is_throttled() {
+    throttled_service(2);
+}
+
+#[test]
+#[ignore = "up to 100 s long: make chaos"]
+fn a_service_whose_program_does_not_exist_is_throttled_for_as_long_as_postfix_has_it_by_default() {
+    throttled_service(60);
 }
 
 /// Whether a Postfix can have a network of its own, which nothing but itself reaches.

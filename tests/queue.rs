@@ -3,12 +3,9 @@
 //! The collector runs in this process and is asked through its View; the judge is `postqueue -j`, for age and domain
 //! distributions `qshape`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-mod common;
-
-use common::{
-    AGENT_UID, Fate, QueuedMessage, TestAgent, TestPostfix, TestSnmpd, Value as TestValue, capture, oid, tool, wait_for,
+use crate::common::{
+    self, AGENT_UID, Fate, QueuedMessage, TestAgent, TestPostfix, TestSnmpd, Value as TestValue, capture, oid, tool,
+    wait_for,
 };
 use postfix_agentx::{
     collect::{

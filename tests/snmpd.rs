@@ -1,12 +1,8 @@
 //! `snmpd.conf.example`, read by a real snmpd: every line is understood, and what it opens is open.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-mod common;
-
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 
-use common::{AGENT_UID, ROOT, Ran, TestSnmpd, TestTrapd, capture};
+use crate::common::{self, AGENT_UID, ROOT, Ran, TestSnmpd, TestTrapd, capture};
 
 /// What Debian's snmpd.conf says before it includes ours.
 const DEBIAN: &str = "\

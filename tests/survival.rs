@@ -1,9 +1,7 @@
 //! The promise: through kill -9 and restart of the agent and through restarts of snmpd a poller never sees a counter go
 //! back, and in the end every line of the log was counted once.
 
-mod common;
-
-use common::{Fate, PATIENCE, TestAgent, TestPostfix, TestSnmpd, UdpClient, Value, oid, wait_for};
+use crate::common::{Fate, PATIENCE, TestAgent, TestPostfix, TestSnmpd, UdpClient, Value, oid, wait_for};
 use postfix_agentx::{collect, mib::Syntax};
 use rustix::process::Signal;
 use std::{

@@ -1,8 +1,6 @@
 //! The promise: however a manager walks the tree, it sees the same objects, each once, in order; and it can change none.
 
-mod common;
-
-use common::{ROOT, TestAgent, TestPostfix, TestSnmpd, Value, oid};
+use crate::common::{self, ROOT, TestAgent, TestPostfix, TestSnmpd, Value, oid};
 use postfix_agentx::{
     collect::{
         self,

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use postfix_agentx::postfix::log::{Line, Tag, stamp, text};
+use postfix_agentx::postfix::log::{Line, Tag, address::Form, check, delivery, record, refusal, stamp, text};
 
 fuzz_target!(|bytes: &[u8]| {
     let line = Line::split(bytes);
@@ -14,6 +14,8 @@ fuzz_target!(|bytes: &[u8]| {
         assert_eq!(Some(id), text::QueueId::new(id.as_bytes()));
         rest
     });
-    let _ = (text::activation(rest), text::delivery(rest), text::temporary(text::reply(rest)));
-    let _ = (text::temporary(text::check_reply(rest)), text::command_counts(rest).count(), text::name(rest));
+    let _ = (text::activation(rest), text::command_counts(rest).count(), text::name(rest), check::check_text(rest));
+    let _ = [Form::External, Form::Internal].map(|form| delivery::delivery(rest, form).is_some());
+    let _ = (refusal::refusal(rest), refusal::proxied(rest), refusal::blocked_using(rest));
+    record::json(bytes).map(|record| record.line().text.len());
 });

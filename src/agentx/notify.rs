@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn p20_trap_oid_stands_first_no_counter64_and_zero_before_the_last_sub_identifier() {
+    fn trap_oid_stands_first_no_counter64_and_zero_before_the_last_sub_identifier() {
         let object = (Oid::from([1, 3, 1, 0]), Value::Gauge32(7));
         let notification = Notification::new(Oid::from([1, 3, 0, 4]), [object]).unwrap();
         let [first, second] = notification.varbinds() else { panic!("two varbinds") };

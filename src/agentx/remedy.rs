@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn p14_a_denied_socket_is_told_with_the_snmpd_conf_line() {
+    fn a_denied_socket_is_told_with_the_snmpd_conf_line() {
         let text = told("/nonexistent/agentx/master", io::ErrorKind::PermissionDenied);
         assert!(text.contains("`agentXPerms 0660 0755 ") && text.contains("chmod 0750 /nonexistent/agentx"), "{text}");
         assert_eq!((name("/etc/passwd", 0), name("/etc/group", 3_999_999)), ("root".into(), "3999999".into()));
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn p15_a_missing_master_is_told_with_what_to_look_at() {
+    fn a_missing_master_is_told_with_what_to_look_at() {
         assert!(told("/x/master", io::ErrorKind::NotFound).contains("`master agentx`"));
         assert!(told("/x/master", io::ErrorKind::ConnectionRefused).contains("systemctl status snmpd"));
         assert!(told("/x/master", io::ErrorKind::WouldBlock).contains("hangs or is stopped"));
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn p10_a_taken_subtree_is_told_with_both_ways_out() {
+    fn a_taken_subtree_is_told_with_both_ways_out() {
         let region = Region::new(Oid::from([1, 3, 6]));
         let told = |address: &str, region: &Region| {
             refused(&address.parse().unwrap(), region, ErrorCode::DUPLICATE_REGISTRATION)

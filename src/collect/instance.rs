@@ -5,7 +5,7 @@
 //! read any more stays in it as it was last, as it does for the Postfix that runs.
 
 use super::{
-    Collector, Context, Next,
+    Collector, Context, Next, Registration,
     health::{Condition, Severity, Source, SourceKind, Subject},
     registry::Registry,
 };
@@ -29,6 +29,14 @@ use std::{
 
 /// The tables this module owns.
 pub static TABLES: &[&dyn AnyTable] = &[&INSTANCES, &TOTALS];
+
+/// See [`super::COLLECTORS`].
+pub static REGISTRATION: Registration = Registration {
+    name: "instance",
+    tables: TABLES,
+    kinds: &[SourceKind::Instance],
+    make: |context| Box::new(InstanceCollector::new(context.clone())),
+};
 
 static INSTANCES: Table<Row> = Table {
     name: "postfixInstanceTable",

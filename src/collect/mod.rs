@@ -23,9 +23,43 @@ use crate::{
 };
 use std::{sync::Arc, time::Duration};
 
+/// A collector as it registers itself, in its own file: everything else about it is derived from this.
+pub struct Registration {
+    /// As [`Collector::name`].
+    pub name: &'static str,
+    /// The tables it owns.
+    pub tables: &'static [&'static dyn AnyTable],
+    /// The kinds of sources it reports for each instance. postfixHealth is not ok before all of them have been read.
+    pub kinds: &'static [health::SourceKind],
+    /// Takes over what was saved; reads nothing yet.
+    pub make: fn(&Context) -> Box<dyn Collector>,
+}
+
+impl Registration {
+    /// A new collector, whose refreshes health hears of.
+    pub fn collector(&'static self, context: &Context) -> Box<dyn Collector> {
+        Box::new(runner::Watched::new(self, context))
+    }
+}
+
+/// All collectors. `health` is the last one: where each runs once, it publishes what the others reported.
+pub static COLLECTORS: &[&Registration] = &[
+    &instance::REGISTRATION,
+    // Before the log, which shows its events beside the services found here.
+    &process::REGISTRATION,
+    &log::REGISTRATION,
+    &queue::REGISTRATION,
+    &health::REGISTRATION,
+];
+
 /// Every table the agent serves.
 pub fn catalogue() -> Vec<&'static dyn AnyTable> {
-    [health::TABLES, instance::TABLES, log::TABLES, process::TABLES, queue::TABLES].concat()
+    COLLECTORS.iter().flat_map(|collector| collector.tables).copied().collect()
+}
+
+/// The kinds of sources that each instance has.
+pub fn kinds() -> impl Iterator<Item = health::SourceKind> {
+    COLLECTORS.iter().flat_map(|collector| collector.kinds).copied()
 }
 
 /// What every collector works with.

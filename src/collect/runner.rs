@@ -1,6 +1,6 @@
 //! Collectors on threads of their own, until they are stopped.
 
-use super::{Collector, Next};
+use super::{Collector, Context, Next, Registration, health::Health};
 use std::{
     io,
     sync::{Arc, Condvar, Mutex, PoisonError},
@@ -30,6 +30,38 @@ impl Stop {
             stopped = self.0.1.wait_timeout(stopped, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         true
+    }
+}
+
+/// A collector as it was registered: health hears when it is through with a refresh, so that it cannot end one without a
+/// word about a source it answers for.
+pub(super) struct Watched {
+    registration: &'static Registration,
+    collector: Box<dyn Collector>,
+    health: Health,
+}
+
+impl Watched {
+    pub(super) fn new(registration: &'static Registration, context: &Context) -> Self {
+        Self { registration, collector: (registration.make)(context), health: context.health.clone() }
+    }
+}
+
+impl Collector for Watched {
+    fn name(&self) -> &'static str {
+        self.registration.name
+    }
+
+    fn refresh(&mut self) -> Next {
+        let next = self.collector.refresh();
+        if next != Next::Again {
+            self.health.refreshed(self.registration.name, self.registration.kinds);
+        }
+        next
+    }
+
+    fn finish(&mut self) {
+        self.collector.finish();
     }
 }
 
@@ -109,5 +141,70 @@ impl Running {
                 tracing::warn!(collector = thread.thread().name(), "does not end, left behind");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        collect::{
+            COLLECTORS,
+            health::{AgentCounters, SourceKind, Status},
+        },
+        config::Config,
+        mib::Publisher,
+        state::StateDirectory,
+    };
+    use std::collections::BTreeSet;
+
+    fn context(directory: &std::path::Path) -> Context {
+        let publisher = Publisher::new([1, 3].into(), &crate::collect::catalogue());
+        let health = Health::new(publisher.clone(), AgentCounters::default());
+        Context::new(Arc::new(Config::default()), publisher, health, StateDirectory::read_only(directory))
+    }
+
+    /// Says it is through, and never a word about its source.
+    struct Mute;
+
+    impl Collector for Mute {
+        fn name(&self) -> &'static str {
+            "mute"
+        }
+        fn refresh(&mut self) -> Next {
+            Next::After(Duration::ZERO)
+        }
+    }
+
+    static MUTE: Registration =
+        Registration { name: "mute", tables: &[], kinds: &[SourceKind::Log], make: |_| Box::new(Mute) };
+
+    #[test]
+    fn a_refresh_that_ends_is_heard_of_by_health() {
+        let directory = tempfile::tempdir().unwrap();
+        let context = context(directory.path());
+        let mut collector = MUTE.collector(&context);
+        let source = context.health.source(1, "postfix", SourceKind::Log, Duration::from_secs(10));
+        assert_eq!(collector.refresh(), Next::After(Duration::ZERO));
+        assert_eq!(source.status(), Status::Starting);
+        context.health.age(&source, Duration::from_secs(200));
+        collector.refresh();
+        assert_eq!(source.status(), Status::Failing);
+    }
+
+    #[test]
+    fn every_collector_is_called_as_it_is_registered_and_no_kind_or_table_has_two_owners() {
+        let directory = tempfile::tempdir().unwrap();
+        let context = context(directory.path());
+        let mut names = BTreeSet::new();
+        for registration in COLLECTORS {
+            assert_eq!((registration.make)(&context).name(), registration.name);
+            assert!(registration.name.len() <= 15, "{} is cut by ps -L", registration.name);
+            assert!(names.insert(registration.name));
+        }
+        let kinds: Vec<_> = crate::collect::kinds().collect();
+        assert_eq!(kinds.iter().collect::<BTreeSet<_>>().len(), kinds.len());
+        let tables: Vec<_> = crate::collect::catalogue().iter().map(|table| table.name()).collect();
+        assert_eq!(tables.iter().collect::<BTreeSet<_>>().len(), tables.len());
     }
 }

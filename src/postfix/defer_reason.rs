@@ -108,8 +108,6 @@ impl DeferReason {
             "[ts01]",
             "[ts02]",
             "[ts03]",
-            "said: 421",
-            "me: 421",
         ]) {
             Self::RateLimited
         } else if has(&["timed out", "timeout"]) && has(&["said: 4"]) {
@@ -126,6 +124,9 @@ impl DeferReason {
             " 4.7.",
         ]) {
             Self::Policy
+        } else if has(&["said: 421", "me: 421"]) && has(&["later", "busy", "connections", "unavailable", "load"]) {
+            // Without a better word 421 is a server that has enough to do, unless it speaks of a mailbox.
+            if has(&["mailbox", "recipient", "account"]) { Self::Other } else { Self::RateLimited }
         } else {
             Self::Other
         }
@@ -159,6 +160,7 @@ impl DeferReason {
             Self::OverQuota
         } else if has(&[
             "temporary lookup failure",
+            "user lookup error",
             "mail transport unavailable",
             "unknown mail transport",
             "mail system configuration",

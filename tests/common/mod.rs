@@ -17,6 +17,7 @@ mod names;
 mod port;
 mod postfix;
 mod process;
+mod random;
 mod sandbox;
 mod smtp;
 mod snmpd;
@@ -35,6 +36,7 @@ pub use names::oid;
 pub use port::Port;
 pub use postfix::{PostfixBuilder, QueuedMessage, QueuedRecipient, TestPostfix};
 pub use process::{Daemon, Ran, alive, capture, children, group_id, tool, user_id};
+pub use random::Random;
 pub use sandbox::Sandbox;
 pub use smtp::{Reply, Smtp};
 pub use snmpd::{SnmpdBuilder, TestSnmpd};
@@ -81,7 +83,7 @@ pub fn wait_for<T>(what: &str, timeout: Duration, mut ask: impl FnMut() -> Optio
 
 /// Where `tests/deps.sh` puts the IETF's base modules, which Debian does not ship to net-snmp's users.
 pub fn mibs_dir() -> PathBuf {
-    let dir = repository().join("target/mibs");
+    let dir = target_dir().join("mibs");
     assert!(dir.join(".complete").exists(), "{} is not complete: run tests/deps.sh (make does)", dir.display());
     dir
 }
@@ -89,6 +91,11 @@ pub fn mibs_dir() -> PathBuf {
 /// The directories of MIB modules in the form of `snmpwalk -M` and smilint's SMIPATH: base modules first, then ours.
 pub fn mib_path() -> String {
     format!("{}:{}", mibs_dir().display(), repository().join("mibs").display())
+}
+
+/// Where cargo builds: what CARGO_TARGET_DIR says, for tests/deps.sh as for cargo.
+fn target_dir() -> PathBuf {
+    repository().join(std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
 }
 
 /// The top of the working copy.

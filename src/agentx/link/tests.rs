@@ -158,7 +158,7 @@ impl Master {
 }
 
 #[test]
-fn p3_a_master_that_takes_no_answers_never_blocks_and_is_left() {
+fn a_master_that_takes_no_answers_never_blocks_and_is_left() {
     let fixture = Fixture::new();
     let mut master = fixture.accept();
     master.stream.set_write_timeout(Some(Duration::from_millis(1500))).unwrap();
@@ -178,7 +178,7 @@ fn p3_a_master_that_takes_no_answers_never_blocks_and_is_left() {
 }
 
 #[test]
-fn p3_a_master_that_takes_nothing_for_two_seconds_is_left() {
+fn a_master_that_takes_nothing_for_two_seconds_is_left() {
     let fixture = Fixture::new();
     let mut master = fixture.accept();
     let began = Instant::now();
@@ -189,7 +189,7 @@ fn p3_a_master_that_takes_nothing_for_two_seconds_is_left() {
 }
 
 #[test]
-fn p3_a_master_that_asks_faster_than_it_reads_costs_no_memory_without_end() {
+fn a_master_that_asks_faster_than_it_reads_costs_no_memory_without_end() {
     let fixture = Fixture::new();
     let mut master = fixture.accept();
     let mut slow = master.stream.try_clone().unwrap();
@@ -207,7 +207,7 @@ fn p3_a_master_that_asks_faster_than_it_reads_costs_no_memory_without_end() {
 }
 
 #[test]
-fn p3_a_master_that_is_slow_for_a_second_gets_every_answer() {
+fn a_master_that_is_slow_for_a_second_gets_every_answer() {
     let fixture = Fixture::new();
     let mut master = fixture.accept();
     (0..100).for_each(|_| master.bulk(50).unwrap());
@@ -218,7 +218,7 @@ fn p3_a_master_that_is_slow_for_a_second_gets_every_answer() {
 }
 
 #[test]
-fn p8_a_lost_session_gets_a_new_connection_not_a_second_session() {
+fn a_lost_session_gets_a_new_connection_not_a_second_session() {
     let fixture = Fixture::new();
     fixture.notifier.send(Notification::new(Oid::from([1, 3, 9, 0, 1]), [(root(), Value::Integer(5))]).unwrap());
     let mut master = fixture.accept();
@@ -246,7 +246,7 @@ fn a_stream_that_is_no_agentx_is_closed_with_a_reason_and_begun_anew() {
 }
 
 #[test]
-fn p11_an_orderly_end_is_close_with_shutdown_and_never_unregister() {
+fn an_orderly_end_is_close_with_shutdown_and_never_unregister() {
     let mut fixture = Fixture::new();
     let mut master = fixture.accept();
     let thread = std::thread::spawn(move || {

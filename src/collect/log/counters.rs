@@ -4,7 +4,7 @@
 //! commands (one refused RCPT, MAIL, …), sessions, events, lines.
 
 use super::{ids::Ids, senders::Senders};
-use crate::{collect::registry::Registry, postfix::log::text};
+use crate::collect::registry::Registry;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -243,6 +243,11 @@ impl<T: Default> Named<T> {
         slot
     }
 
+    /// Whether `name` has a slot of its own.
+    pub fn has(&self, name: &str) -> bool {
+        self.names.get(name).is_some()
+    }
+
     /// The row of a slot.
     pub fn at(&mut self, slot: usize) -> &mut T {
         let slot = if slot < self.rows.len() { slot } else { 0 };
@@ -354,12 +359,5 @@ impl Pids {
     pub fn clear(&mut self) {
         self.young.clear();
         self.old.clear();
-    }
-}
-
-impl State {
-    /// The slot of a DNS list in the text of a reply: `… blocked using LIST; …`.
-    pub fn dnsbl_slot(&mut self, list: &[u8]) -> usize {
-        self.dnsbl.slot(&text::name(list).to_ascii_lowercase())
     }
 }

@@ -7,11 +7,17 @@
 use super::{
     counters::{ServiceEvents, State},
     flow::Filter,
+    reject::DnsList,
     template::{Patterns, Template},
 };
 use crate::{
     collect::registry::{NAMES, OTHER_NAME},
-    postfix::log::{Line, Severity, Tag, text},
+    postfix::log::{
+        Line, Severity, Tag,
+        address::Form,
+        record::{self, Export, Taken},
+        text,
+    },
 };
 use memchr::memchr;
 use rustc_hash::FxHashMap;
@@ -57,8 +63,14 @@ pub struct Settings {
     pub filters: Vec<Filter>,
     /// Labels of smtpd services that take filtered mail back.
     pub reinject_labels: Vec<Vec<u8>>,
+    /// Users that filters run as: their local mail is filtered mail that comes back.
+    pub reinject_users: Vec<u32>,
     /// The entries of master.cf, in its order.
     pub services: Vec<Service>,
+    /// How it writes addresses.
+    pub addresses: Form,
+    /// DNS lists its configuration names; `None` where it is not known.
+    pub dnsbl: Option<Vec<DnsList>>,
 }
 
 /// One entry of master.cf.
@@ -123,7 +135,18 @@ pub(super) enum Program {
 }
 
 impl Program {
+    /// By the last component of a tag. A program under a name of its own, as `smtpd.local`, is what its name begins with.
     fn of(name: &[u8]) -> Self {
+        match Self::named(name) {
+            Self::Unknown => match name.iter().position(|b| matches!(b, b'.' | b'-' | b'_')) {
+                Some(end) => Self::named(&name[..end]),
+                None => Self::Unknown,
+            },
+            known => known,
+        }
+    }
+
+    fn named(name: &[u8]) -> Self {
         match name {
             b"smtpd" | b"qmqpd" => Self::Smtpd,
             b"postscreen" => Self::Postscreen,
@@ -215,6 +238,8 @@ pub struct Source {
     pub counters: SourceCounters,
     /// The last line of the chunk before, for `last message repeated`.
     pub previous: Vec<u8>,
+    /// An entry of the journal's export format that goes on.
+    export: Export,
     tags: FxHashMap<Box<[u8]>, Resolved>,
 }
 
@@ -271,7 +296,13 @@ impl Engine {
 
     fn line(&mut self, source: &mut Source, raw: &[u8], previous: Option<&[u8]>) {
         source.counters.lines += 1;
-        let line = Line::split(raw);
+        // Records are other forms of the same lines; what goes on is counted when it is whole.
+        let record = match source.export.take(raw) {
+            Taken::No => record::json(raw),
+            Taken::Kept => return,
+            Taken::Entry(record) => Some(record),
+        };
+        let line = record.as_ref().map_or_else(|| Line::split(raw), record::Record::line);
         if !self.options.hosts.is_empty() && !self.options.hosts.iter().any(|host| *host == line.host) {
             source.counters.foreign += 1;
             return;
@@ -354,7 +385,8 @@ impl Engine {
     fn whose(&mut self, owner: Option<usize>, whole: &[u8]) -> Resolved {
         let tag = Tag::new(whole);
         if tag.name.is_empty() {
-            let syslog: [&[u8]; 5] = [b"rsyslogd", b"systemd-journald", b"journald", b"syslog-ng", b"syslogd"];
+            // Older journalds call themselves `journal`.
+            let syslog: [&[u8]; 5] = [b"rsyslogd", b"systemd-journald", b"journal", b"syslog-ng", b"syslogd"];
             if syslog.iter().any(|name| tag.program.starts_with(name)) {
                 return Resolved::Syslog;
             }
@@ -362,7 +394,17 @@ impl Engine {
         let program = Program::of(tag.program);
         // What belongs to no service says so in its program: old postfix-script, postlog(1) without -t.
         let bare = Tag { name: b"postfix", program: tag.program };
-        let tag = if tag.name.is_empty() && tag.program == b"postfix-script" { bare } else { tag };
+        // postfix(1) and postmulti(1) have no other name before they have read main.cf.
+        let nameless = matches!(
+            tag.program,
+            b"postfix"
+                | b"postfix-script"
+                | b"postfix-wrapper"
+                | b"postfix-tls-script"
+                | b"postmulti"
+                | b"postmulti-script"
+        );
+        let tag = if tag.name.is_empty() && nameless { bare } else { tag };
         if tag.name.is_empty() {
             return Resolved::Foreign;
         }
@@ -412,7 +454,7 @@ impl Engine {
         }
         let (filters, reinject_labels) = (self.options.filters.clone(), self.options.reinject_labels.clone());
         let settings =
-            Settings { name: syslog_name.clone(), index, syslog_name, filters, reinject_labels, services: Vec::new() };
+            Settings { name: syslog_name.clone(), index, syslog_name, filters, reinject_labels, ..Settings::default() };
         let position = self.add(settings, State::default());
         Some((position, tag.name.get(end + 1..).unwrap_or_default()))
     }
@@ -462,19 +504,27 @@ impl Instance {
         {
             return self.delivery(sender, id, rest);
         }
+        // abounce.c and bounce.c say this in any program; the message itself stays where it is.
+        if id.is_some() && rest.starts_with(b"status=deferred (") {
+            return true;
+        }
         let understood = match sender.program {
             Program::Smtpd => self.smtpd(sender, id, rest, line.pid, now),
             Program::Cleanup => self.cleanup(id, rest),
             Program::Qmgr => self.qmgr(id, rest, now),
             Program::Pickup => self.pickup(id, rest),
-            Program::Client => self.client(sender, rest),
+            Program::Client => self.client(sender, id, rest),
             Program::Bounce => self.bounce(id, rest),
             Program::Postscreen => self.postscreen(rest),
             Program::Dnsblog => self.dnsblog(rest),
             Program::Master => self.master(rest),
             Program::Postsuper => self.postsuper(id, rest),
             Program::Helper => helper(rest),
-            Program::Error | Program::Discard | Program::Pipe | Program::Local | Program::Unknown => false,
+            // deliver_pass.c, and nothing else beside deliveries.
+            Program::Error | Program::Discard | Program::Pipe | Program::Local => {
+                id.is_some() && rest.starts_with(b"passing <")
+            }
+            Program::Unknown => false,
         };
         understood || everyone(rest)
     }
@@ -482,16 +532,31 @@ impl Instance {
 
 /// What any daemon says now and then.
 fn everyone(rest: &[u8]) -> bool {
-    let known: [&[u8]; 7] =
-        [b"statistics: ", b"cache ", b"table ", b"database ", b"name_mask: ", b"using backwards-compatible ", b"dict_"];
-    known.iter().any(|word| rest.starts_with(word))
+    const KNOWN: [&[u8]; 14] = [
+        b"statistics: ",
+        b"cache ",
+        b"table ",
+        b"database ",
+        b"name_mask: ",
+        b"using backwards-compatible ",
+        b"dict_",
+        b"rewrite stream ",
+        b"close database ",
+        b"Run-time linked against ",
+        b"ignoring DNS RR: ",
+        b"skipping address family ",
+        b"running: ",
+        b"milter ",
+    ];
+    KNOWN.iter().any(|word| rest.starts_with(word))
         || rest.ends_with(b" has changed -- restarting")
-        || rest.starts_with(b"rewrite stream ")
+        || memchr::memmem::find(rest, b" cache cleanup will start after ").is_some()
+        || memchr::memmem::find(rest, b": using backwards-compatible default setting ").is_some()
 }
 
 /// anvil, tlsproxy, postfix-script and the like: nothing is counted of them but their lines.
 fn helper(rest: &[u8]) -> bool {
-    let known: [&[u8]; 22] = [
+    const KNOWN: [&[u8]; 30] = [
         b"CONNECT ",
         b"DISCONNECT ",
         b"starting the Postfix mail system",
@@ -502,18 +567,27 @@ fn helper(rest: &[u8]) -> bool {
         b"waiting for the Postfix mail system to terminate",
         b"stopping postlogd",
         b"not owned by ",
-        b"Untrusted TLS connection ",
-        b"Trusted TLS connection ",
-        b"Verified TLS connection ",
-        b"Anonymous TLS connection ",
-        b"SSL_accept error ",
-        b"SSL_connect error ",
-        b"certificate verification failed ",
         b"flush queued mail",
         b"Postfix is ",
+        b"See http",
+        b"To disable backwards compatibility ",
         b"set-gid ",
         b"open database ",
         b"Using ",
+        b"cannot read from entropy device ",
+        b"lost connection to EGD server ",
+        b"exiting to reopen ",
+        b"cannot write to EGD server ",
+        b"cannot read ",
+        b"EGD server ",
+        b"connect to private/",
+        b"trying... ",
+        b"restarting the Postfix mail system",
+        b"starting up the Postfix mail system",
+        b"group or other writable: ",
+        b"symlink leaves directory: ",
+        b"removing ",
     ];
-    known.iter().any(|word| rest.starts_with(word))
+    let tls = super::flow::tls_session(rest, b"from ").or_else(|| super::flow::tls_session(rest, b"to ")).is_some();
+    tls || super::flow::tls_library(rest) || KNOWN.iter().any(|word| rest.starts_with(word))
 }

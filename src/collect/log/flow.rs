@@ -9,7 +9,10 @@ use crate::postfix::{
     defer_reason::DeferReason,
     log::{
         QueueId,
-        text::{self, Delivery, has},
+        address::bracketed,
+        delivery::{Delivery, delivery},
+        refusal::peer,
+        text::{self, has},
     },
 };
 
@@ -55,6 +58,11 @@ impl Filter {
         self.host.is_empty() && self.end.is_empty() && self.transport == label
     }
 
+    /// Whether it is this transport's.
+    pub(super) fn is_through(&self, transport: &[u8]) -> bool {
+        self.transport == transport
+    }
+
     fn takes(&self, program: Program, relay: &[u8]) -> bool {
         match program {
             // pipe(8) logs its service as the relay.
@@ -91,12 +99,12 @@ impl Instance {
                 Some((Origin::Internal, _)) => mail.internal_messages += 1,
                 Some((Origin::Reinjected | Origin::Requeued | Origin::Retry, _)) | None => {}
             }
-        } else if rest.starts_with(b"from=<") && has(rest, b", status=force-expired") {
-            mail.force_expired += 1;
-        } else if rest.starts_with(b"from=<") && has(rest, b", status=expired") {
-            mail.expired += 1;
-        } else if rest.starts_with(b"from=<") && has(rest, b", status=") {
-            mail.other_status += 1;
+        } else if let Some(status) = returned(rest) {
+            match status {
+                b"expired" => mail.expired += 1,
+                b"force-expired" => mail.force_expired += 1,
+                _ => mail.other_status += 1,
+            }
         } else {
             return rest == b"skipped, still being delivered" || rest.starts_with(b"canceled");
         }
@@ -109,9 +117,12 @@ impl Instance {
         if !rest.starts_with(b"uid=") && !rest.starts_with(b"sender=") {
             return false;
         }
-        let origin = if has(rest, b" orig_id=") {
+        let origin = if requeued(rest) {
             self.state.mail.requeued += 1;
             Origin::Requeued
+        } else if from_filter(rest, &self.settings.reinject_users) {
+            self.state.mail.received_reinjected += 1;
+            Origin::Reinjected
         } else {
             self.state.mail.received_local += 1;
             Origin::Received
@@ -122,7 +133,7 @@ impl Instance {
 
     /// A delivery line of any program.
     pub(super) fn delivery(&mut self, sender: &Sender, id: QueueId, rest: &[u8]) -> bool {
-        let Some(delivery) = text::delivery(rest) else { return false };
+        let Some(delivery) = delivery(rest, self.settings.addresses) else { return false };
         let state = &mut self.state;
         let mail = &mut state.mail;
         let mut aside = Default::default();
@@ -142,13 +153,13 @@ impl Instance {
                     mail.sent_to_filter += 1;
                 } else {
                     mail.sent += 1;
-                    mail.sent_octets += known.size;
+                    mail.sent_octets = mail.sent_octets.saturating_add(known.size);
                 }
                 transport.retried += u64::from(known.retried);
                 let stages = timing(&delivery, known.first);
                 for (stage, ms) in stages.into_iter().enumerate() {
                     let Some(ms) = ms else { continue };
-                    transport.stages[stage].sum += ms;
+                    transport.stages[stage].sum = transport.stages[stage].sum.saturating_add(ms);
                     transport.stages[stage].count += 1;
                     state.delays[stage][DELAY_LIMITS.partition_point(|limit| *limit < ms)] += 1;
                 }
@@ -187,48 +198,41 @@ impl Instance {
         true
     }
 
-    /// smtp, lmtp beside their delivery lines.
-    pub(super) fn client(&mut self, sender: &Sender, rest: &[u8]) -> bool {
+    /// smtp, lmtp beside their delivery lines. What a server said stands in lines of a queue id behind Postfix's own words:
+    /// smtp_trouble.c logs any reason there while another server is left to try.
+    pub(super) fn client(&mut self, sender: &Sender, id: Option<QueueId>, rest: &[u8]) -> bool {
         let transport = self.state.transports.at(sender.service);
+        if id.is_some() {
+            transport.connect_failures += u64::from(greeting_failed(rest));
+            // A delivery line that was cut off is none.
+            return !rest.starts_with(b"to=");
+        }
         if rest.starts_with(b"connect to ") || greeting_failed(rest) {
             transport.connect_failures += 1;
-        } else if has(rest, b" TLS connection established to ") {
-            transport.tls_connections += 1;
+        } else if let Some(new) = tls_session(rest, b"to ") {
+            transport.tls_connections += u64::from(new);
         } else {
-            let known: [&[u8]; 13] = [
-                b"host ",
-                b"lost connection with ",
-                b"conversation with ",
-                b"SSL_connect error to ",
-                b"certificate verification failed ",
-                b"certificate peer name verification failed ",
-                b"enabling PIX workarounds",
-                b"SASL authentication failed",
-                b"warning: ",
-                b"discarding EHLO keywords",
-                b"server certificate ",
-                b"using ",
-                b"Cannot start TLS",
-            ];
-            return has(rest, b" TLS connection reused to ")
-                || known.iter().any(|word| rest.starts_with(word))
-                || has(rest, b": subject_CN=")
-                || has(rest, b" offered \"STARTTLS\"")
-                || has(rest, b"TLS policy ")
-                || has(rest, b"sender address");
+            return CLIENT.iter().any(|word| rest.starts_with(word)) || tls_library(rest);
         }
         true
     }
 
-    /// bounce: notices to senders.
+    /// bounce: notices to senders (bounce_notify_service.c and its siblings).
     pub(super) fn bounce(&mut self, id: Option<QueueId>, rest: &[u8]) -> bool {
-        if id.is_none() || !has(rest, b" notification: ") {
+        if id.is_none() {
             return false;
         }
-        if has(rest, b"non-delivery notification: ") {
+        let notice = rest.strip_prefix(b"sender ").or_else(|| rest.strip_prefix(b"postmaster "));
+        let Some(notice) = notice else {
+            return rest.starts_with(b"not sending trace/success notification ");
+        };
+        if notice.starts_with(b"non-delivery notification: ") {
             self.state.mail.non_delivery_notices += 1;
-        } else if has(rest, b"delay notification: ") {
+        } else if notice.starts_with(b"delay notification: ") {
             self.state.mail.delay_notices += 1;
+        } else {
+            // `delivery status notification: `, and `notification failed to` of 3.11.
+            return has(&notice[..notice.len().min(32)], b"notification");
         }
         true
     }
@@ -245,7 +249,11 @@ impl Instance {
                     || rest.starts_with(b"released");
             }
             (None, rest) => {
-                let known: [&[u8]; 8] = [
+                let known: [&[u8]; 12] = [
+                    b"renamed file ",
+                    b"removed file ",
+                    b"remove subdirectory ",
+                    b"remove directory ",
                     b"Deleted: ",
                     b"Requeued: ",
                     b"Placed on hold: ",
@@ -262,11 +270,152 @@ impl Instance {
     }
 }
 
-/// The server was there and did not let us begin.
+/// What the smtp and lmtp clients say without a queue id (smtp_connect.c, smtp_proto.c, smtp_addr.c).
+const CLIENT: [&[u8]; 14] = [
+    b"host ",
+    b"Host offered STARTTLS: ",
+    b"lost connection with ",
+    b"conversation with ",
+    b"SASL authentication failed",
+    b"discarding EHLO keywords",
+    b"SMTPS wrappermode ",
+    b"skipping ",
+    b"ignoring DNS RR: ",
+    b"trying... ",
+    b"enabling PIX workarounds",
+    b"warning: ",
+    b"Using ",
+    b"using ",
+];
+
+/// A line of tls_log_summary(): whether the session is new. Its first word says how far the peer is trusted.
+pub(super) fn tls_session(rest: &[u8], direction: &[u8]) -> Option<bool> {
+    const TRUST: [&[u8]; 4] = [b"Anonymous", b"Untrusted", b"Trusted", b"Verified"];
+    if !matches!(rest.first(), Some(b'A' | b'U' | b'T' | b'V')) {
+        return None;
+    }
+    let rest = TRUST.iter().find_map(|word| rest.strip_prefix(*word))?.strip_prefix(b" TLS connection ")?;
+    match rest.strip_prefix(b"established ") {
+        Some(rest) => rest.starts_with(direction).then_some(true),
+        None => rest.strip_prefix(b"reused ")?.starts_with(direction).then_some(false),
+    }
+}
+
+/// What Postfix's TLS library says in smtp, lmtp, smtpd and tlsproxy (src/tls), some of it with loglevels above 1 only. Lines
+/// about one peer begin with its name.
+pub(super) fn tls_library(rest: &[u8]) -> bool {
+    const WORDS: [&[u8]; 30] = [
+        b"TLSRPT: ",
+        b"TLS SNI ",
+        b"TLS handshake failed for ",
+        b"TLS support is not compiled in",
+        b"SSL_accept error ",
+        b"SSL_connect error ",
+        b"SSL_set_fd error ",
+        b"SSL_accept:",
+        b"SSL_connect:",
+        b"SSL3 alert ",
+        b"certificate verification failed ",
+        b"certificate peer name verification failed ",
+        b"client certificate verification failed ",
+        b"server certificate verification failed ",
+        b"client certificate ",
+        b"server certificate ",
+        b"setting up TLS connection ",
+        b"initializing the server-side TLS engine",
+        b"initializing the client-side TLS engine",
+        b"looking for session ",
+        b"reloaded session ",
+        b"save session ",
+        b"remove session ",
+        b"subject=",
+        b"issuer=",
+        b"cannot load Certification Authority ",
+        b"cannot set default OpenSSL certificate ",
+        b"read from ",
+        b"write to ",
+        b"open ",
+    ];
+    const OF_A_PEER: [&[u8]; 20] = [
+        b"subject_CN=",
+        b"Trusted: ",
+        b"Matched ",
+        b"matched peername: ",
+        b"re-using session with ",
+        b"Reusing old session",
+        b"raw public key fingerprint=",
+        b"SNI hostname: ",
+        b"TLS cipher list ",
+        b"looking up session ",
+        b"reloaded session ",
+        b"remove session ",
+        b"save session ",
+        b"Issuing session ticket",
+        b"Decrypting session ticket",
+        b"depth=",
+        b"verify=",
+        b"replacing command ",
+        b"replacing server reply ",
+        b"discarding EHLO keywords: ",
+    ];
+    if WORDS.iter().any(|word| rest.starts_with(word)) || is_dump(rest) {
+        return true;
+    }
+    let Some((_, after)) = peer(rest) else { return false };
+    // postscreen writes `[address]port` at one place.
+    let digits = after.iter().take_while(|b| b.is_ascii_digit()).count();
+    let said = after[digits..].strip_prefix(b": ");
+    said.is_some_and(|said| OF_A_PEER.iter().any(|word| said.starts_with(word)))
+}
+
+/// `0000 16 03 01 …` of loglevel 4.
+fn is_dump(rest: &[u8]) -> bool {
+    let Some((offset, [b' ', ..])) = rest.split_at_checked(4) else { return false };
+    offset.iter().all(|b| b.is_ascii_hexdigit() && !b.is_ascii_uppercase())
+}
+
+/// The server was there and did not let us begin. What it said comes behind these words.
 fn greeting_failed(rest: &[u8]) -> bool {
-    (rest.starts_with(b"host ") && has(rest, b" refused to talk to me: "))
-        || ((rest.starts_with(b"lost connection with ") || rest.starts_with(b"conversation with "))
-            && has(rest, b" while receiving the initial server greeting"))
+    const GREETING: &[u8] = b" while receiving the initial server greeting";
+    if let Some((_, said)) = rest.strip_prefix(b"host ").and_then(peer) {
+        return said.starts_with(b" refused to talk to me: ");
+    }
+    let rest = match rest.strip_prefix(b"lost connection with ") {
+        Some(rest) => peer(rest).map(|(_, after)| after),
+        None => rest
+            .strip_prefix(b"conversation with ")
+            .and_then(peer)
+            .and_then(|(_, after)| after.strip_prefix(b" timed out")),
+    };
+    rest.is_some_and(|rest| rest.starts_with(GREETING))
+}
+
+/// `from=<…>, status=expired, returned to sender` (qmgr_active.c): the status. An address in internal form may hold
+/// anything, so the end counts where the beginning does not fit.
+fn returned(rest: &[u8]) -> Option<&[u8]> {
+    let inner = rest.strip_prefix(b"from=")?;
+    let behind = bracketed(inner).and_then(|(_, rest)| rest.strip_prefix(b", status="));
+    let status = match behind {
+        Some(status) => status,
+        None => &inner[memchr::memmem::rfind(inner, b">, status=")? + 10..],
+    };
+    Some(&status[..memchr::memchr(b',', status).unwrap_or(status.len())])
+}
+
+/// Whether pickup's `uid=` is of a user that filters run as.
+fn from_filter(rest: &[u8], users: &[u32]) -> bool {
+    let digits = rest.strip_prefix(b"uid=").unwrap_or_default();
+    let digits = &digits[..digits.iter().take_while(|b| b.is_ascii_digit()).count()];
+    !users.is_empty() && text::number(digits).is_some_and(|uid| users.iter().any(|user| u64::from(*user) == uid))
+}
+
+/// pickup's `uid=0 from=<…> orig_id=…` (pickup.c): whether the last field is there, behind the address.
+fn requeued(rest: &[u8]) -> bool {
+    let Some(at) = memchr::memmem::find(&rest[..rest.len().min(32)], b"from=<") else { return false };
+    match bracketed(&rest[at + 5..]) {
+        Some((_, after)) => after.starts_with(b" orig_id="),
+        None => false,
+    }
 }
 
 /// `mail forwarding loop for x`, `mail for x loops back to myself`.

@@ -3,7 +3,11 @@
 //!
 //! `QID: client=` and pickup's `QID: uid=` open an entry, and so does cleanup's `QID: message-id=` where nobody else did
 //! (bounces, forwarded mail, probes). The first `(queue active)` consumes it. After that the id stays until `removed`, or
-//! until a delivery was deferred and all recipients had their turn. An id that becomes active without an entry is a retry.
+//! until a delivery was deferred and all recipients had their turn; then it is kept for the next 4,096 such ids, since an
+//! alias may have more deliveries than the message has recipients. An id that becomes active without an entry is a retry.
+//!
+//! A transaction that ends before cleanup saw its header gives its id back: with the next one of the same process, or when
+//! its client goes.
 
 use crate::postfix::log::QueueId;
 use rustc_hash::FxHashMap;
@@ -42,6 +46,8 @@ struct Entry {
     origin: Origin,
     active: bool,
     deferred: bool,
+    /// cleanup has its header: what the client does now decides nothing.
+    content: bool,
     /// The slot of the authenticated sender; 0 where there is none.
     sender: u16,
     /// Which entry of `order` is this one's.
@@ -73,15 +79,25 @@ pub struct Ids {
     order: VecDeque<(QueueId, u32)>,
     turn: u32,
     limit: usize,
+    /// Deferred, and all recipients had their turn; oldest first.
+    leaving: VecDeque<(QueueId, u32)>,
+    /// The transaction each smtpd process is in.
+    transactions: FxHashMap<u32, QueueId>,
     /// Ids forgotten because there were too many.
     pub evicted: u64,
 }
 
 impl Default for Ids {
     fn default() -> Self {
-        Self { entries: FxHashMap::default(), order: VecDeque::new(), turn: 0, limit: 262_144, evicted: 0 }
+        let (entries, order, turn, leaving, transactions, evicted) = Default::default();
+        Self { entries, order, turn, limit: 262_144, leaving, transactions, evicted }
     }
 }
+
+/// Ids that stay a while after their last recipient was deferred.
+const LEAVING: usize = 4_096;
+/// More processes than smtpd has anywhere.
+const PROCESSES: usize = 65_536;
 
 impl Ids {
     /// Remembers `limit` ids at most.
@@ -94,14 +110,48 @@ impl Ids {
     pub fn open(&mut self, id: QueueId, origin: Origin, sender: u16) {
         self.insert(
             id,
-            Entry { origin, active: false, deferred: false, sender, turn: 0, recipients: 0, seen: 0, size: 0 },
+            Entry {
+                origin,
+                active: false,
+                deferred: false,
+                content: false,
+                sender,
+                turn: 0,
+                recipients: 0,
+                seen: 0,
+                size: 0,
+            },
         );
+    }
+
+    /// [`open`](Self::open), by this process: it is in no other transaction now.
+    pub fn begin(&mut self, pid: Option<u32>, id: QueueId, origin: Origin, sender: u16) {
+        if let Some(pid) = pid {
+            self.abandon(pid, false);
+            if self.transactions.len() < PROCESSES {
+                self.transactions.insert(pid, id);
+            }
+        }
+        self.open(id, origin, sender);
+    }
+
+    /// The client of this process is gone, or begins anew. What it had begun is no message unless cleanup has seen its
+    /// header; `inside`: it broke off within the content.
+    pub fn abandon(&mut self, pid: u32, inside: bool) {
+        if let Some(id) = self.transactions.remove(&pid)
+            && self.entries.get(&id).is_some_and(|entry| !entry.active && (inside || !entry.content))
+        {
+            self.entries.remove(&id);
+        }
     }
 
     /// cleanup sees a message; if nobody announced it, Postfix made it itself.
     pub fn seen_by_cleanup(&mut self, id: QueueId) {
         if !self.entries.contains_key(&id) {
             self.open(id, Origin::Internal, 0);
+        }
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.content = true;
         }
     }
 
@@ -120,9 +170,9 @@ impl Ids {
                 None
             }
             None => {
-                let (active, deferred, sender, turn, seen) = (true, false, 0, 0, 0);
+                let (active, deferred, content, sender, turn, seen) = (true, false, true, 0, 0, 0);
                 let origin = Origin::Retry;
-                self.insert(id, Entry { origin, active, deferred, sender, turn, recipients, seen, size });
+                self.insert(id, Entry { origin, active, deferred, content, sender, turn, recipients, seen, size });
                 None
             }
         }
@@ -140,8 +190,15 @@ impl Ids {
         };
         entry.seen = entry.seen.saturating_add(1);
         entry.deferred |= deferred;
-        if entry.deferred && (entry.seen >= entry.recipients || entry.origin == Origin::Retry) {
-            self.entries.remove(&id);
+        // Once: the recipient that completes them.
+        if entry.deferred && (entry.seen == entry.recipients || entry.origin == Origin::Retry && deferred) {
+            self.leaving.push_back((id, entry.turn));
+            if self.leaving.len() > LEAVING
+                && let Some((id, turn)) = self.leaving.pop_front()
+                && self.entries.get(&id).is_some_and(|entry| entry.turn == turn && entry.deferred)
+            {
+                self.entries.remove(&id);
+            }
         }
         known
     }
@@ -196,7 +253,7 @@ impl Ids {
         for one in self.order.iter().filter(|one| self.current(one)) {
             let Some(entry) = self.entries.get(&one.0) else { continue };
             let id = one.0.as_bytes();
-            let flags = u8::from(entry.active) | u8::from(entry.deferred) << 1;
+            let flags = u8::from(entry.active) | u8::from(entry.deferred) << 1 | u8::from(entry.content) << 2;
             out.extend([id.len() as u8, entry.origin as u8, flags]);
             out.extend(entry.sender.to_le_bytes());
             out.extend(entry.recipients.to_le_bytes());
@@ -215,6 +272,7 @@ impl Ids {
                 origin: Origin::from(origin)?,
                 active: flags & 1 != 0,
                 deferred: flags & 2 != 0,
+                content: flags & 4 != 0,
                 sender: u16::from_le_bytes(take(bytes)?),
                 turn: 0,
                 recipients: u32::from_le_bytes(take(bytes)?),
@@ -254,7 +312,9 @@ mod tests {
         assert!(first.newly_deferred && first.first && first.size == 400);
         let second = ids.delivery(id(1), true);
         assert!(second.first && !second.newly_deferred, "one message");
-        assert!(ids.is_empty(), "all recipients had their turn");
+        // An alias with more members than the message has recipients.
+        let third = ids.delivery(id(1), false);
+        assert!(third.first && third.size == 400);
         assert_eq!(ids.activate(id(1), 400, 2), None, "a retry");
         let retry = ids.delivery(id(1), false);
         assert!(retry.retried && !retry.first && retry.size == 400);
@@ -262,7 +322,39 @@ mod tests {
         ids.seen_by_cleanup(id(2));
         assert_eq!(ids.activate(id(2), 1, 1), Some((Origin::Internal, 0)));
         ids.remove(id(2));
-        assert!(ids.is_empty());
+        assert_eq!(ids.len(), 1);
+        // What was deferred leaves with the 4,096th after it.
+        (10..10 + LEAVING).for_each(|n| {
+            ids.open(id(n), Origin::Received, 0);
+            ids.activate(id(n), 1, 1);
+            ids.delivery(id(n), true);
+        });
+        assert_eq!(ids.len(), LEAVING);
+        assert!(!ids.delivery(id(1), false).retried);
+    }
+
+    #[test]
+    fn broken_off_transactions_give_their_ids_back() {
+        let mut ids = Ids::default();
+        ids.begin(Some(7), id(1), Origin::Received, 0);
+        // RSET, and another one.
+        ids.begin(Some(7), id(2), Origin::Received, 0);
+        assert_eq!(ids.len(), 1);
+        ids.abandon(7, false);
+        assert!(ids.is_empty(), "the client went");
+        // The queue manager may be told later than the client is gone.
+        ids.begin(Some(7), id(3), Origin::Received, 0);
+        ids.seen_by_cleanup(id(3));
+        ids.abandon(7, false);
+        assert_eq!(ids.activate(id(3), 1, 1), Some((Origin::Received, 0)));
+        // Within the content nothing was accepted.
+        ids.begin(Some(7), id(4), Origin::Received, 0);
+        ids.seen_by_cleanup(id(4));
+        ids.abandon(7, true);
+        assert_eq!(ids.len(), 1);
+        ids.begin(Some(8), id(5), Origin::Received, 0);
+        ids.abandon(9, true);
+        assert_eq!(ids.len(), 2);
     }
 
     #[test]

@@ -11,6 +11,7 @@
 pub mod count;
 pub mod counters;
 pub mod engine;
+mod filters;
 mod flow;
 mod follow;
 mod ids;
@@ -18,7 +19,7 @@ mod journal;
 mod operation;
 mod places;
 mod publish;
-mod reject;
+pub mod reject;
 mod rotated;
 mod saved;
 mod senders;
@@ -42,7 +43,7 @@ use self::{
     tables::{LOG_FILES, LogFileRow, TEMPLATE, TOTAL_MAIL, TotalRow},
 };
 use super::{
-    Collector, Context, Next,
+    Collector, Context, Next, Registration,
     health::{Condition, Severity, Source, SourceKind, Status, Subject},
     registry::Registry,
 };
@@ -51,6 +52,14 @@ use std::{
     collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+/// See [`super::COLLECTORS`].
+pub static REGISTRATION: Registration = Registration {
+    name: "log",
+    tables: TABLES,
+    kinds: &[SourceKind::Log],
+    make: |context| Box::new(LogCollector::new(context.clone())),
 };
 
 /// How often the logs are looked at.

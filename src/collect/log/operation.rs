@@ -3,6 +3,7 @@
 use super::engine::{Instance, Program, Sender};
 use crate::postfix::log::{
     Severity,
+    refusal::peer,
     text::{self, has},
 };
 use memchr::memrchr;
@@ -20,7 +21,9 @@ impl Instance {
             self.state.reloads += 1;
             true
         } else {
-            rest.starts_with(b"terminating on signal ")
+            [&b"terminating on signal "[..], b"master exit time has arrived", b"ignoring status update from child "]
+                .iter()
+                .any(|word| rest.starts_with(word))
         }
     }
 
@@ -29,8 +32,15 @@ impl Instance {
         match by.program {
             Program::Master if severity == Severity::Warning => self.master_warning(body),
             Program::Smtpd => self.smtpd_warning(by, body, now),
+            Program::Cleanup if severity == Severity::Warning => {
+                if let Some((id, rest)) = text::queue_id(body)
+                    && let Some(why) = rest.strip_prefix(b"message rejected: ")
+                {
+                    self.message_rejected(id, why);
+                }
+            }
             // nqmgr's clog warnings come four at a time; the first says it.
-            Program::Qmgr if body.starts_with(b"mail for ") && has(body, b" is using up ") => {
+            Program::Qmgr if body.starts_with(b"mail for ") && body.ends_with(b" active queue entries") => {
                 self.state.mail.destinations_saturated += 1;
             }
             _ => {}
@@ -71,23 +81,61 @@ impl Instance {
         }
     }
 
+    /// Postfix's own words come first in each of them (smtpd.c, smtpd_sasl_glue.c, smtpd_peer.c); what a client said is behind
+    /// and not looked at.
     fn smtpd_warning(&mut self, by: &Sender, body: &[u8], now: i64) {
+        const LIMITS: [&[u8]; 6] = [
+            b"Connection concurrency limit exceeded: ",
+            b"Connection rate limit exceeded: ",
+            b"Message delivery request rate limit exceeded: ",
+            b"Recipient address rate limit exceeded: ",
+            b"New TLS session rate limit exceeded: ",
+            b"AUTH command rate limit exceeded: ",
+        ];
         let smtpd = self.state.smtpd.at(by.service);
-        if has(body, b" authentication failed: ") && has(body, b": SASL ") {
+        let body = text::queue_id(body).map_or(body, |(_, rest)| rest);
+        if let Some(name) = login_failed(body) {
             smtpd.auth_failed += 1;
-            let name = text::between(body, b", sasl_username=", b",").map(text::name);
-            self.state.senders.failure(name.as_deref(), now);
-        } else if has(body, b" limit exceeded: ") && has(body, b" for service ") {
+            self.state.senders.failure(name.map(text::name).as_deref(), now);
+        } else if LIMITS.iter().any(|limit| body.starts_with(limit)) {
             smtpd.limits_exceeded += 1;
-        } else if has(body, b"non-SMTP command from ") || body.starts_with(b"Illegal address syntax from ") {
+        } else if body.starts_with(b"non-SMTP command from ") || body.starts_with(b"Illegal address syntax from ") {
             smtpd.protocol_errors += 1;
-        } else if (body.starts_with(b"hostname ") && has(body, b" does not resolve to address "))
-            || (has(body, b": hostname ") && has(body, b" verification failed"))
-            || (has(body, b": address not listed for hostname "))
-        {
+        } else if unknown_client(body) {
             smtpd.unknown_clients += 1;
         }
     }
+}
+
+/// `host[address]: SASL PLAIN authentication failed: reason, sasl_username=name` (smtpd_sasl_glue.c): the name, where it is
+/// logged (3.9). The reason may be empty. A name may hold anything and is the last field.
+fn login_failed(body: &[u8]) -> Option<Option<&[u8]>> {
+    const NAME: &[u8] = b", sasl_username=";
+    let (_, rest) = peer(body)?;
+    let rest = rest.strip_prefix(b": SASL ")?;
+    // A mechanism is one word.
+    let rest = &rest[memchr::memchr(b' ', rest)?..];
+    let reason = rest.strip_prefix(b" authentication failed:")?;
+    Some(memchr::memmem::find(reason, NAME).map(|at| &reason[at + NAME.len()..]))
+}
+
+/// The name of a client that does not lead back to it (smtpd_peer.c, and the words of 2.9 to 3.1).
+fn unknown_client(body: &[u8]) -> bool {
+    let words: [&[u8]; 2] = [b"hostname ", b"address not listed for hostname "];
+    if let Some(rest) = body.strip_prefix(words[0]) {
+        let name = memchr::memchr(b' ', rest).unwrap_or(rest.len());
+        return rest[name..].starts_with(b" does not resolve to address ");
+    }
+    // `192.0.2.1: hostname x verification failed: …`: an address is one word, and may have colons.
+    let Some(at) = memchr::memmem::find(body, b": ") else { return false };
+    if memchr::memchr(b' ', &body[..at]).is_some() {
+        return false;
+    }
+    let rest = &body[at + 2..];
+    let verified = rest.strip_prefix(words[0]).is_some_and(|rest| {
+        rest[memchr::memchr(b' ', rest).unwrap_or(rest.len())..].starts_with(b" verification failed")
+    });
+    verified || rest.starts_with(words[1])
 }
 
 /// The last component of a path.

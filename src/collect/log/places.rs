@@ -2,13 +2,13 @@
 
 use super::{
     engine::{Service, Settings},
-    flow::Filter,
+    filters::{self, Routes},
     stream::Origin,
 };
 use crate::{
     collect::services,
     config::{self, LogSource},
-    postfix::{instance::Instance, master_cf, postconf},
+    postfix::{instance::Instance, log::address::Form, master_cf, postconf},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -126,17 +126,20 @@ pub(super) fn warning(instance: &Instance) -> Option<String> {
     })
 }
 
-/// The entries of master.cf; none where there is no postconf.
-fn services(instance: &Instance) -> Vec<Service> {
-    let entries = match postconf::services(&instance.config_directory).map(|text| master_cf::parse(&text)) {
-        Ok(Ok(entries)) => entries,
-        Ok(Err(e)) => {
-            tracing::warn!(instance = instance.name, error = %e, "events of services are not counted");
-            return Vec::new();
-        }
+/// The entries of master.cf, and its lines; none where there is no postconf.
+fn services(instance: &Instance) -> (Vec<Service>, String) {
+    let text = match postconf::services(&instance.config_directory) {
+        Ok(text) => text,
         Err(e) => {
             tracing::debug!(instance = instance.name, error = %e, "events of services are not counted");
-            return Vec::new();
+            return Default::default();
+        }
+    };
+    let entries = match master_cf::parse(&text) {
+        Ok(entries) => entries,
+        Err(e) => {
+            tracing::warn!(instance = instance.name, error = %e, "events of services are not counted");
+            return (Vec::new(), text);
         }
     };
     let service = |entry: &master_cf::Entry| Service {
@@ -144,18 +147,52 @@ fn services(instance: &Instance) -> Vec<Service> {
         key: services::key(&entry.name, &entry.kind),
         program: entry.program().to_owned(),
     };
-    entries.iter().map(service).collect()
+    (entries.iter().map(service).collect(), text)
 }
 
 /// What the engine must know of an instance.
 pub(super) fn settings(instance: &Instance, config: &config::Log) -> Settings {
-    let filters = instance.parameter("content_filter").into_iter().chain(config.filters.iter().map(String::as_str));
+    let (services, text) = services(instance);
+    let routes = Routes::new(instance, &text, config);
+    if !routes.nameless.is_empty() {
+        tracing::warn!(
+            instance = instance.name,
+            services = routes.nameless.join(", "),
+            "takes filtered mail back and logs under no name of its own: without XFORWARD such mail counts twice; \
+             give it `-o syslog_name={}/reinject`",
+            instance.syslog_name
+        );
+    }
     Settings {
         name: instance.name.clone(),
         index: instance.index,
         syslog_name: instance.syslog_name.clone(),
-        filters: filters.filter_map(Filter::new).collect(),
-        reinject_labels: config.reinject_labels.iter().map(|label| label.clone().into_bytes()).collect(),
-        services: services(instance),
+        reinject_users: routes.users.iter().filter_map(|user| uid(user)).collect(),
+        filters: routes.filters,
+        reinject_labels: routes.labels,
+        services,
+        addresses: addresses(instance),
+        dnsbl: filters::lists(instance, &text),
+    }
+}
+
+/// The number of a user in /etc/passwd, which is all pipe(8)'s `user=` needs on a mail host.
+fn uid(user: &str) -> Option<u32> {
+    let passwd = fs::read_to_string("/etc/passwd").ok()?;
+    let fields = |line: &str| line.split(':').map(str::to_owned).collect::<Vec<_>>();
+    passwd.lines().map(fields).find(|fields| fields[0] == user)?.get(2)?.parse().ok()
+}
+
+/// info_log_addr_form; versions before 3.5 do not have it and write addresses as they are.
+fn addresses(instance: &Instance) -> Form {
+    let old = instance.parameter("mail_version").and_then(|version| {
+        let mut parts = version.split(['.', '-']).map(|part| part.parse::<u32>().unwrap_or(0));
+        Some((parts.next()?, parts.next()?) < (3, 5))
+    });
+    match instance.parameter("info_log_addr_form") {
+        Some("internal") => Form::Internal,
+        Some(_) => Form::External,
+        None if old == Some(true) => Form::Internal,
+        None => Form::External,
     }
 }

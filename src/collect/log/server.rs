@@ -2,12 +2,15 @@
 
 use super::{
     engine::{Instance, Sender},
+    flow::{tls_library, tls_session},
     ids::Origin,
     reject::RejectReason,
 };
 use crate::postfix::log::{
     QueueId,
-    text::{self, has},
+    check::check_text,
+    refusal::{blocked_using, peer, proxied, refusal},
+    text,
 };
 
 impl Instance {
@@ -29,7 +32,7 @@ impl Instance {
                 if let Some(client) = rest.strip_prefix(b"client=") {
                     // Without a queue id it is a before-queue proxy's.
                     if let Some(id) = id {
-                        self.accepted(by, id, client, now);
+                        self.accepted(by, id, client, pid, now);
                     }
                     return true;
                 }
@@ -60,6 +63,7 @@ impl Instance {
                 }
                 if let Some(pid) = pid {
                     self.state.sessions.remove(&pid);
+                    self.state.ids.abandon(pid, false);
                 }
                 return true;
             }
@@ -69,13 +73,15 @@ impl Instance {
             return self.smtpd_action(by, id, action, details);
         }
         let smtpd = self.state.smtpd.at(by.service);
-        if rest.starts_with(b"lost connection after ") {
+        if let Some(stage) = rest.strip_prefix(b"lost connection after ") {
             smtpd.lost_connections += 1;
-        } else if rest.starts_with(b"timeout after ") {
+            self.broken_off(pid, stage);
+        } else if let Some(stage) = rest.strip_prefix(b"timeout after ") {
             smtpd.timeouts += 1;
+            self.broken_off(pid, stage);
         } else if rest.starts_with(b"too many errors after ") {
             smtpd.too_many_errors += 1;
-        } else if has(rest, b" TLS connection established from ") || has(rest, b" TLS connection reused from ") {
+        } else if tls_session(rest, b"from ").is_some() {
             smtpd.tls_sessions += 1;
         } else if rest.starts_with(b"SSL_accept error from ") {
             smtpd.tls_errors += 1;
@@ -85,40 +91,49 @@ impl Instance {
         {
             smtpd.protocol_errors += 1;
         } else {
-            let known: [&[u8]; 12] = [
-                b"setting up TLS connection ",
+            const KNOWN: [&[u8]; 13] = [
+                b"abort: TLS from ",
+                b"mapping DSN status ",
                 b"discarding EHLO keywords",
-                b"certificate verification failed ",
-                b"initializing the server-side TLS engine",
-                b"initializing the ",
+                b"skipping address family ",
                 b"idle timeout",
-                b"proxy-accept: ",
+                b"initializing the ",
                 b"replacing command ",
                 b"permit_",
                 b"reject_",
                 b"too many ",
                 b"milter-",
+                // Verbose logging of a session (-v, debug_peer_list) repeats what the client said.
+                b"< ",
+                b"> ",
             ];
-            return known.iter().any(|word| rest.starts_with(word))
-                || has(rest, b": subject_CN=")
-                || has(rest, b": Trusted: ");
+            // qmqpd: `QID: host[address]: reason while receiving …`.
+            let qmqpd = peer(rest).is_some_and(|(_, after)| after.starts_with(b": ") && id.is_some());
+            return KNOWN.iter().any(|word| rest.starts_with(word)) || tls_library(rest) || qmqpd;
         }
         true
     }
 
+    /// `DATA (123 bytes) from …`: the client went within the content.
+    fn broken_off(&mut self, pid: Option<u32>, stage: &[u8]) {
+        let inside = stage.starts_with(b"DATA (") || stage.starts_with(b"BDAT (");
+        pid.into_iter().for_each(|pid| self.state.ids.abandon(pid, inside));
+    }
+
     /// `QID: client=host[address], sasl_username=…, orig_queue_id=…`: the first recipient was accepted.
-    fn accepted(&mut self, by: &Sender, id: QueueId, client: &[u8], now: i64) {
+    fn accepted(&mut self, by: &Sender, id: QueueId, client: &[u8], pid: Option<u32>, now: i64) {
         let mail = &mut self.state.mail;
-        if by.reinjects || has(client, b", orig_queue_id=") {
+        let (name, forwarded) = origin(client);
+        if by.reinjects || forwarded {
             mail.received_reinjected += 1;
-            return self.state.ids.open(id, Origin::Reinjected, 0);
+            return self.state.ids.begin(pid, id, Origin::Reinjected, 0);
         }
         mail.received_smtp += 1;
-        let sender = match text::between(client, b", sasl_username=", b",") {
+        let sender = match name {
             Some(name) => self.state.senders.message(&text::name(name), now).saturating_add(1),
             None => 0,
         };
-        self.state.ids.open(id, Origin::Received, sender);
+        self.state.ids.begin(pid, id, Origin::Received, sender);
     }
 
     fn smtpd_action(&mut self, by: &Sender, id: Option<QueueId>, action: &[u8], details: &[u8]) -> bool {
@@ -127,9 +142,10 @@ impl Instance {
             b"reject" | b"milter-reject" | b"proxy-reject" => {
                 let proxy = action == b"proxy-reject";
                 // `proxy-reject: END-OF-MESSAGE: 554 …` has no client; an empty reply is a proxy that hung up.
-                let reply = if proxy { details.get(16..).unwrap_or_default() } else { text::reply(details) };
-                let temporary = text::temporary(reply).unwrap_or(proxy);
-                let end = [b"END-OF-MESSAGE", &b"DATA"[..], b"BDAT"].iter().any(|stage| details.starts_with(stage));
+                let refused = if proxy { proxied(details) } else { refusal(details) }.unwrap_or_default();
+                let temporary = refused.temporary.unwrap_or(proxy);
+                let end =
+                    [b"END-OF-MESSAGE", &b"DATA"[..], b"BDAT"].iter().any(|stage| refused.stage.starts_with(stage));
                 if end && !proxy {
                     // The message is refused as a whole, not one of its recipients.
                     id.into_iter().for_each(|id| ids.remove(id));
@@ -142,14 +158,14 @@ impl Instance {
                 } else {
                     smtpd.rejects_permanent += 1;
                 }
-                let reason = match RejectReason::of(reply) {
+                let reason = match RejectReason::of(&refused) {
                     RejectReason::Greylisted => RejectReason::Greylisted,
                     _ if action == b"milter-reject" => RejectReason::Milter,
                     _ if proxy => RejectReason::Content,
                     reason => reason,
                 };
                 if reason == RejectReason::Dnsbl {
-                    self.blocked(reply);
+                    self.blocked(refused.words);
                 }
                 self.rejected(reason, temporary);
             }
@@ -163,18 +179,26 @@ impl Instance {
             b"filter" => mail.filtered += 1,
             b"milter-quarantine" => mail.held += 1,
             b"prepend" | b"bcc" | b"permit" | b"info" | b"warn" | b"warning" | b"delay" | b"hangup" | b"dunno"
-            | b"strip" | b"ignore" | b"replace" | b"milter-accept" | b"proxy-accept" => {}
+            | b"strip" | b"ignore" | b"replace" | b"milter-accept" | b"proxy-accept" | b"abort" => {}
             other => return other.starts_with(b"milter-"),
         }
         true
     }
 
     /// `… blocked using zen.example; …`
-    fn blocked(&mut self, reply: &[u8]) {
-        if let Some(list) = text::between(reply, b"blocked using ", b"; ,") {
-            let slot = self.state.dnsbl_slot(list);
-            self.state.dnsbl.at(slot).blocked += 1;
-        }
+    fn blocked(&mut self, words: &[u8]) {
+        let slot = self.dnsbl_slot(blocked_using(words), false);
+        self.state.dnsbl.at(slot).blocked += 1;
+    }
+
+    /// The row of a DNS list. smtpd's lines hold words of strangers, so a list that no configuration names has a row only
+    /// where postscreen or dnsblog named it; where nothing is known of the configuration (`count`), the form of a host name
+    /// is all that is asked for.
+    fn dnsbl_slot(&mut self, list: Option<&[u8]>, trusted: bool) -> usize {
+        let Some(list) = list else { return 0 };
+        let name = super::reject::list_name(list, &self.settings.dnsbl);
+        let configured = self.settings.dnsbl.as_ref().is_none_or(|lists| lists.iter().any(|l| l.shown == name));
+        if trusted || configured || self.state.dnsbl.has(&name) { self.state.dnsbl.slot(&name) } else { 0 }
     }
 
     /// cleanup: every message passes here.
@@ -184,31 +208,36 @@ impl Instance {
             self.state.ids.seen_by_cleanup(id);
             return true;
         }
-        let (mail, ids) = (&mut self.state.mail, &mut self.state.ids);
         if let Some(why) = rest.strip_prefix(b"message rejected: ") {
-            mail.cleanup_rejects += 1;
-            mail.loops_detected += u64::from(why.starts_with(b"hopcount exceeded"));
-            ids.remove(id);
-            self.rejected(RejectReason::Other, false);
+            self.message_rejected(id, why);
             return true;
         }
-        let Some((action, details)) = action(rest) else { return rest.starts_with(b"canceled") };
-        match action {
+        // A transaction that was broken off or thrown away (3.10).
+        if matches!(rest, b"removed (canceled)" | b"removed (discarded)") {
+            self.state.ids.remove(id);
+            return true;
+        }
+        let (mail, ids) = (&mut self.state.mail, &mut self.state.ids);
+        let Some((action, details)) = action(rest) else { return rest.ends_with(TRY_AGAIN) };
+        // milter_header_checks: the same actions under names of their own (cleanup_milter.c).
+        let checked = action.strip_prefix(b"milter-header-").or_else(|| action.strip_prefix(b"milter-body-"));
+        match checked.unwrap_or(action) {
             b"reject" => {
                 mail.cleanup_rejects += 1;
                 ids.remove(id);
-                let temporary = text::temporary(text::check_reply(details)).unwrap_or(false);
-                self.rejected(RejectReason::Content, temporary);
+                // A MIME error has no text of an administrator (cleanup_mime_error_callback()).
+                let text = if details.starts_with(b"mime-error ") { &[][..] } else { check_text(details) };
+                self.rejected(RejectReason::Content, text::temporary(text).unwrap_or(false));
             }
             b"milter-reject" => {
                 mail.milter_rejects += 1;
                 ids.remove(id);
-                let reply = text::reply(details);
-                let reason = match RejectReason::of(reply) {
+                let refused = refusal(details).unwrap_or_default();
+                let reason = match RejectReason::of(&refused) {
                     RejectReason::Greylisted => RejectReason::Greylisted,
                     _ => RejectReason::Milter,
                 };
-                self.rejected(reason, text::temporary(reply).unwrap_or(false));
+                self.rejected(reason, refused.temporary.unwrap_or(false));
             }
             b"discard" | b"milter-discard" => {
                 mail.discarded += 1;
@@ -218,10 +247,19 @@ impl Instance {
             b"redirect" => mail.redirected += 1,
             b"filter" => mail.filtered += 1,
             b"replace" | b"prepend" | b"warning" | b"strip" | b"bcc" | b"info" | b"ignore" | b"delay" | b"pass"
-            | b"addheader" => {}
-            other => return other.starts_with(b"milter-"),
+            | b"addheader" | b"milter-accept" => {}
+            _ => return checked.is_some(),
         }
         true
+    }
+
+    /// cleanup's `message rejected: hopcount exceeded`, which is a warning (cleanup_message.c).
+    pub(super) fn message_rejected(&mut self, id: QueueId, why: &[u8]) {
+        let mail = &mut self.state.mail;
+        mail.cleanup_rejects += 1;
+        mail.loops_detected += u64::from(why.starts_with(b"hopcount exceeded"));
+        self.state.ids.remove(id);
+        self.rejected(RejectReason::Other, false);
     }
 
     /// postscreen.
@@ -254,21 +292,27 @@ impl Instance {
             p.stress_mode += 1;
         } else if let Some(details) = rest.strip_prefix(b"reject: ") {
             p.rejects += 1;
-            let busy = has(details, b" ports busy");
-            p.ports_busy += u64::from(busy);
-            let reply = text::reply(details);
-            let reason = match RejectReason::of(reply) {
-                RejectReason::Dnsbl => {
-                    self.blocked(reply);
+            let reply = screened(details);
+            p.ports_busy += u64::from(matches!(reply, b"all server ports busy" | b"all screening ports busy"));
+            // `550 5.7.1 Service unavailable; client [address] blocked using LIST`, of postscreen's own words.
+            let listed = [&b"Service unavailable; client ["[..], b"Service currently unavailable; client ["];
+            let words = reply.get(10..).filter(|words| listed.iter().any(|w| words.starts_with(w)));
+            let list = words.and_then(|words| {
+                blocked_using(&words[..words.iter().position(|b| *b == b'<').unwrap_or(words.len())])
+            });
+            let reason = match list {
+                Some(list) => {
+                    let slot = self.dnsbl_slot(Some(list), true);
+                    self.state.dnsbl.at(slot).blocked += 1;
                     RejectReason::Dnsbl
                 }
-                _ => RejectReason::Postscreen,
+                None => RejectReason::Postscreen,
             };
             // `too many connections` and `all server ports busy` are 421, which is not logged.
             let temporary = text::temporary(reply).unwrap_or(true);
             self.rejected(reason, temporary);
         } else {
-            let known: [&[u8]; 7] = [
+            const KNOWN: [&[u8]; 10] = [
                 b"DISCONNECT ",
                 b"ALLOWLIST VETO ",
                 b"WHITELIST VETO ",
@@ -276,8 +320,11 @@ impl Instance {
                 b"cache ",
                 b"reject_warning: ",
                 b"close database",
+                b"table ",
+                b"< ",
+                b"> ",
             ];
-            return known.iter().any(|word| rest.starts_with(word));
+            return KNOWN.iter().any(|word| rest.starts_with(word)) || tls_library(rest);
         }
         true
     }
@@ -288,7 +335,7 @@ impl Instance {
             return false;
         }
         let Some(list) = text::between(rest, b" listed by domain ", b" ") else { return false };
-        let slot = self.state.dnsbl_slot(list);
+        let slot = self.dnsbl_slot(Some(list).filter(|list| crate::postfix::log::refusal::is_host_name(list)), true);
         self.state.dnsbl.at(slot).listed += 1;
         true
     }
@@ -299,4 +346,32 @@ fn action(rest: &[u8]) -> Option<(&[u8], &[u8])> {
     let end = rest.iter().take(24).position(|b| !b.is_ascii_lowercase() && !matches!(b, b'-' | b'_'))?;
     let details = rest[end..].strip_prefix(b": ")?;
     Some((&rest[..end], details))
+}
+
+/// What cleanup says of a table it could not ask (cleanup_message.c), in its versions that say it as information.
+const TRY_AGAIN: &[u8] = b" map lookup problem -- message not accepted, try again later";
+
+/// `RCPT from [address]:port: reply; from=…`: what follows postscreen's client.
+fn screened(details: &[u8]) -> &[u8] {
+    let behind = details.iter().position(|b| *b == b'[').and_then(|at| peer(&details[at..]));
+    behind.and_then(|(_, rest)| rest.strip_prefix(b": ")).unwrap_or_default()
+}
+
+/// Of `host[address], sasl_method=…, sasl_username=…, sasl_sender=…, orig_queue_id=…, orig_client=…` (smtpd.c): the name, and
+/// whether a filter gives the message back. A name may hold all that follows it, so nothing is read behind one: XFORWARD
+/// comes from filters, which do not log in.
+fn origin(client: &[u8]) -> (Option<&[u8]>, bool) {
+    let Some((_, mut rest)) = peer(client) else { return (None, false) };
+    if let Some(method) = rest.strip_prefix(b", sasl_method=") {
+        rest = &method[memchr::memchr(b',', method).unwrap_or(method.len())..];
+    }
+    if let Some(name) = rest.strip_prefix(b", sasl_username=") {
+        const NEXT: [&[u8]; 3] = [b", sasl_sender=", b", orig_queue_id=", b", orig_client="];
+        let end = NEXT.iter().filter_map(|next| memchr::memmem::find(name, next)).min().unwrap_or(name.len());
+        return (Some(&name[..end]), false);
+    }
+    if let Some(sender) = rest.strip_prefix(b", sasl_sender=") {
+        rest = &sender[memchr::memchr(b',', sender).unwrap_or(sender.len())..];
+    }
+    (None, rest.starts_with(b", orig_queue_id="))
 }

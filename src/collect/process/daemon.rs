@@ -83,10 +83,20 @@ pub(super) fn assumed() -> Vec<Daemon> {
     vec![daemon(Kind::Master, "master"), daemon(Kind::Qmgr, "qmgr"), daemon(Kind::Pickup, "pickup")]
 }
 
-/// So long must a process that should be there be missing: a reload swaps qmgr within 50 ms.
-pub(super) const CERTAIN: Duration = Duration::from_secs(2);
-/// So late may a wake-up be.
-const LATE: Duration = Duration::from_secs(30);
+/// How long the judge waits before it says that a daemon is missing.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// A process that should be there must be missing for this long: a reload swaps qmgr within 50 ms.
+    pub certain: Duration,
+    /// A wake-up may be this late.
+    pub late: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { certain: Duration::from_secs(2), late: Duration::from_secs(30) }
+    }
+}
 
 /// Since when a daemon has no process, and what could still be an explanation.
 #[derive(Clone, Copy, Debug)]
@@ -110,15 +120,15 @@ impl Absence {
     }
 
     /// What to call a daemon without a process under a running master. `None`: look again before saying so.
-    pub(super) fn judge(&self, daemon: &Daemon, now: Instant, throttled: bool) -> Option<State> {
+    pub(super) fn judge(&self, daemon: &Daemon, now: Instant, throttled: bool, patience: Patience) -> Option<State> {
         let absent = now.saturating_duration_since(self.since);
         if throttled {
             return Some(State::Throttled);
         }
         match (daemon.kind, daemon.wakeup) {
-            (Kind::Master | Kind::Qmgr, _) => (absent >= CERTAIN).then_some(State::NotRunning),
+            (Kind::Master | Kind::Qmgr, _) => (absent >= patience.certain).then_some(State::NotRunning),
             // Woken up whatever happens, so it should have come back.
-            (_, Some(Wakeup { every, always: true })) if absent > every + LATE => Some(State::NotRunning),
+            (_, Some(Wakeup { every, always: true })) if absent > every + patience.late => Some(State::NotRunning),
             _ => Some(State::Resting),
         }
     }
@@ -135,7 +145,7 @@ mod tests {
 
     fn after(seconds: u64, daemon: &Daemon, throttled: bool) -> Option<State> {
         let now = Instant::now();
-        Absence::begin(now, 7).judge(daemon, now + Duration::from_secs(seconds), throttled)
+        Absence::begin(now, 7).judge(daemon, now + Duration::from_secs(seconds), throttled, Patience::default())
     }
 
     #[test]
@@ -164,12 +174,15 @@ mod tests {
         let mut absence = Absence::begin(now, 7);
         absence.go_on(&pickup, now + Duration::from_secs(80), 8);
         assert_eq!(
-            absence.judge(&pickup, now + Duration::from_secs(120), false),
+            absence.judge(&pickup, now + Duration::from_secs(120), false, Patience::default()),
             Some(State::Resting),
             "it may have run"
         );
         absence.go_on(&pickup, now + Duration::from_secs(120), 8);
-        assert_eq!(absence.judge(&pickup, now + Duration::from_secs(171), false), Some(State::NotRunning));
+        assert_eq!(
+            absence.judge(&pickup, now + Duration::from_secs(171), false, Patience::default()),
+            Some(State::NotRunning)
+        );
     }
 
     #[test]

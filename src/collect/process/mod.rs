@@ -19,6 +19,7 @@ mod tables;
 mod tests;
 mod watch;
 
+pub use daemon::Patience;
 pub use tables::TABLES;
 
 use self::{
@@ -29,7 +30,7 @@ use self::{
     watch::Watched,
 };
 use super::{
-    Collector, Context, Next,
+    Collector, Context, Next, Registration,
     health::{Condition, SourceKind},
 };
 use crate::postfix::{
@@ -45,6 +46,14 @@ use std::{
     time::Duration,
 };
 
+/// See [`super::COLLECTORS`].
+pub static REGISTRATION: Registration = Registration {
+    name: "process",
+    tables: TABLES,
+    kinds: &[SourceKind::Processes, SourceKind::Services],
+    make: |context| Box::new(ProcessCollector::new(context.clone())),
+};
+
 /// Time between two samples.
 const INTERVAL: Duration = Duration::from_secs(10);
 const STATE: &str = "process";
@@ -58,6 +67,7 @@ pub struct ProcessCollector {
     context: Context,
     proc: PathBuf,
     interval: Duration,
+    patience: Patience,
     postconf: Postconf,
     sampler: Sampler,
     accounts: Accounts,
@@ -73,6 +83,11 @@ impl ProcessCollector {
         Self::on(context, Path::new("/proc"), postconf::services)
     }
 
+    /// Another patience than the daemon's, for tests that cannot wait for minutes.
+    pub fn with_patience(context: Context, patience: Patience) -> Self {
+        Self { patience, ..Self::new(context) }
+    }
+
     /// Reads another directory as /proc, and master.cf by other means: tests.
     fn on(context: Context, proc: &Path, postconf: Postconf) -> Self {
         let saved = context.state.load(STATE, STATE_VERSION).unwrap_or_else(|e| {
@@ -84,6 +99,7 @@ impl ProcessCollector {
             context,
             proc: proc.to_owned(),
             interval: INTERVAL,
+            patience: Patience::default(),
             postconf,
             accounts: Accounts::resume(saved, sampler.boot()),
             sampler,
@@ -103,7 +119,8 @@ impl ProcessCollector {
                 None => {
                     let source = |kind| self.context.health.source(instance.index, &instance.name, kind, self.interval);
                     let sources = (source(SourceKind::Processes), source(SourceKind::Services));
-                    self.watched.insert(instance.index, Watched::new(instance.clone(), sources, self.postconf));
+                    self.watched
+                        .insert(instance.index, Watched::new(instance.clone(), sources, self.postconf, self.patience));
                 }
             }
         }
@@ -192,7 +209,7 @@ impl Collector for ProcessCollector {
         let mut again = self.look();
         if again && self.watched.values().any(|watched| watched.rows().is_none()) {
             // There is nothing to show in the meantime: what is missing at the first look is waited for here.
-            thread::sleep(daemon::CERTAIN);
+            thread::sleep(self.patience.certain);
             again = self.look();
         }
         self.save();
@@ -201,7 +218,7 @@ impl Collector for ProcessCollector {
         self.context.health.conditions("process", conditions);
         self.publish();
         self.watched.values_mut().for_each(Watched::report);
-        Next::After(if again { daemon::CERTAIN } else { self.interval })
+        Next::After(if again { self.patience.certain } else { self.interval })
     }
 
     fn finish(&mut self) {

@@ -400,7 +400,7 @@ fn a_stopped_instance_has_complete_rows_without_processes() {
     // Nothing is said at the first look: this waits until it is certain.
     let begun = Instant::now();
     host.collector().refresh();
-    assert!(begun.elapsed() >= daemon::CERTAIN);
+    assert!(begun.elapsed() >= Patience::default().certain);
     for kind in [1, 2, 3] {
         assert_eq!(host.daemon(kind), (NOT_RUNNING, Some(0), Some(0), Some(0)));
     }

@@ -4,7 +4,7 @@ use super::{
     Postconf,
     account::Account,
     complaint::{complaints, is_throttled},
-    daemon::{self, Absence, Daemon, Kind, State},
+    daemon::{self, Absence, Daemon, Kind, Patience, State},
     rows::{Before, Judged, Maker, Rows},
     sample::{Identity, Process, Sample, SampleError, Sampler},
 };
@@ -30,6 +30,7 @@ use std::{
 pub(super) struct Watched {
     pub(super) instance: Arc<Instance>,
     postconf: Postconf,
+    patience: Patience,
     processes: Source,
     services: Source,
     entries: Option<Arc<Vec<Entry>>>,
@@ -47,10 +48,16 @@ pub(super) struct Watched {
 }
 
 impl Watched {
-    pub(super) fn new(instance: Arc<Instance>, (processes, services): (Source, Source), postconf: Postconf) -> Self {
+    pub(super) fn new(
+        instance: Arc<Instance>,
+        (processes, services): (Source, Source),
+        postconf: Postconf,
+        patience: Patience,
+    ) -> Self {
         Self {
             instance,
             postconf,
+            patience,
             processes,
             services,
             entries: None,
@@ -90,7 +97,7 @@ impl Watched {
         self.master.map(|master| master.pid)
     }
 
-    /// Looks at the instance and makes its rows, or says that it must be looked at again in [`daemon::CERTAIN`].
+    /// Looks at the instance and makes its rows, or says that it must be looked at again after [`Patience::certain`].
     pub(super) fn look(
         &mut self,
         locks: &Locks,
@@ -193,7 +200,8 @@ impl Watched {
                     let reaped = sample.master.reaped_faults;
                     let absence = self.absent.entry(daemon.kind).or_insert_with(|| Absence::begin(sample.at, reaped));
                     absence.go_on(daemon, sample.at, reaped);
-                    absence.judge(daemon, sample.at, is_throttled(&self.instance, &daemon.program, throttled))
+                    let throttled = is_throttled(&self.instance, &daemon.program, throttled);
+                    absence.judge(daemon, sample.at, throttled, self.patience)
                 }
             };
             again |= state.is_none();
@@ -212,7 +220,7 @@ impl Watched {
     fn stopped(&mut self, sampler: &Sampler, account: &mut Account) -> bool {
         let now = Instant::now();
         let since = *self.stopped.get_or_insert(now);
-        if now.saturating_duration_since(since) < daemon::CERTAIN {
+        if now.saturating_duration_since(since) < self.patience.certain {
             return true;
         }
         self.master = None;

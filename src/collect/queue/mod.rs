@@ -22,7 +22,7 @@ mod tests;
 pub use tables::TABLES;
 
 use super::{
-    Collector, Context, Next,
+    Collector, Context, Next, Registration,
     health::{Source, SourceKind, Status},
     registry::Registry,
 };
@@ -40,6 +40,14 @@ use std::{
     time::{Duration, Instant},
 };
 use tables::{Rows, Space, SpoolRow, Totals};
+
+/// See [`super::COLLECTORS`].
+pub static REGISTRATION: Registration = Registration {
+    name: "queue",
+    tables: TABLES,
+    kinds: &[SourceKind::Queue],
+    make: |context| Box::new(QueueCollector::new(context.clone())),
+};
 
 /// The next reading starts at least so many times the last one's duration later.
 const PACE: u32 = 20;

@@ -123,80 +123,6 @@ fn number_at_end(bytes: &[u8]) -> Option<(&[u8], u64)> {
     Some((rest, number(digits)?))
 }
 
-/// A delivery line (log_adhoc.c): `to=<…>, relay=…, delay=…, delays=a/b/c/d, dsn=…, status=… (reason)`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Delivery<'a> {
-    /// `host[address]:port`, `local`, `none`, a pipe's transport.
-    pub relay: &'a [u8],
-    /// Whether the connection had been used before (`conn_use=`).
-    pub reused: bool,
-    /// `delay=` in milliseconds.
-    pub delay: Option<u64>,
-    /// `delays=` in milliseconds: before the queue manager, in it, connection set-up, transmission.
-    pub delays: Option<[u64; 4]>,
-    /// `dsn=`: class, subject, detail.
-    pub dsn: Option<[u32; 3]>,
-    /// `sent`, `deferred`, `bounced`, …
-    pub status: &'a [u8],
-    /// What stands in the parentheses.
-    pub reason: &'a [u8],
-}
-
-/// The delivery in `rest`, which begins with `to=`.
-pub fn delivery(rest: &[u8]) -> Option<Delivery<'_>> {
-    let mut fields = &rest[memmem::find(rest, b", relay=")? + 2..];
-    let mut delivery = Delivery::default();
-    loop {
-        if let Some(status) = fields.strip_prefix(b"status=") {
-            let end = status.iter().position(|&b| matches!(b, b' ' | b'(' | b',')).unwrap_or(status.len());
-            let (status, reason) = status.split_at(end);
-            delivery.status = status;
-            let reason = reason.strip_prefix(b" ").unwrap_or(reason);
-            let reason = reason.strip_prefix(b"(").unwrap_or(reason);
-            delivery.reason = reason.strip_suffix(b")").unwrap_or(reason);
-            return Some(delivery);
-        }
-        let end = memchr(b',', fields)?;
-        let (field, next) = fields.split_at(end);
-        fields = next.strip_prefix(b", ").or_else(|| next.strip_prefix(b","))?;
-        if let Some(delays) = field.strip_prefix(b"delays=") {
-            delivery.delays = stages(delays);
-        } else if let Some(delay) = field.strip_prefix(b"delay=") {
-            delivery.delay = milliseconds(delay);
-        } else if let Some(dsn) = field.strip_prefix(b"dsn=") {
-            delivery.dsn = dsn_code(dsn);
-        } else if let Some(relay) = field.strip_prefix(b"relay=") {
-            delivery.relay = relay;
-        } else if field.starts_with(b"conn_use=") {
-            delivery.reused = true;
-        }
-    }
-}
-
-fn stages(text: &[u8]) -> Option<[u64; 4]> {
-    let mut parts = text.split(|&b| b == b'/');
-    let stages = [
-        milliseconds(parts.next()?)?,
-        milliseconds(parts.next()?)?,
-        milliseconds(parts.next()?)?,
-        milliseconds(parts.next()?)?,
-    ];
-    parts.next().is_none().then_some(stages)
-}
-
-/// `0.01`, `63350`, `5.1` seconds.
-fn milliseconds(text: &[u8]) -> Option<u64> {
-    let (seconds, fraction) = match memchr(b'.', text) {
-        Some(point) => (&text[..point], &text[point + 1..]),
-        None => (text, &[][..]),
-    };
-    let mut ms = number(seconds)?.checked_mul(1_000)?;
-    for (digit, weight) in fraction.iter().zip([100, 10, 1]) {
-        ms = ms.checked_add(u64::from(digit.checked_sub(b'0').filter(|d| *d < 10)?) * weight)?;
-    }
-    Some(ms)
-}
-
 /// `4.4.1`, and nothing behind it.
 pub fn dsn_code(text: &[u8]) -> Option<[u32; 3]> {
     let mut parts = text.split(|&b| b == b'.');
@@ -216,25 +142,6 @@ pub fn temporary(reply: &[u8]) -> Option<bool> {
         b'4' => Some(true),
         b'5' => Some(false),
         _ => None,
-    }
-}
-
-/// The reply in `RCPT from host[address]: 550 5.1.1 text; from=…`, the shape of smtpd, postscreen and milters.
-pub fn reply(rest: &[u8]) -> &[u8] {
-    let Some(bracket) = memchr(b']', rest) else { return &[] };
-    match memmem::find(&rest[bracket..], b": ") {
-        Some(at) => &rest[bracket + at + 2..],
-        None => &[],
-    }
-}
-
-/// The text an administrator gave a header or body check: `header Subject: x from host[address]; from=<…> to=<…>
-/// proto=ESMTP helo=<…>: 5.7.1 text`. The header is the sender's, so this looks from the end.
-pub fn check_reply(rest: &[u8]) -> &[u8] {
-    let Some(envelope) = memmem::rfind(rest, b"; from=<") else { return &[] };
-    match memmem::find(&rest[envelope..], b">: ") {
-        Some(at) => &rest[envelope + at + 3..],
-        None => &[],
     }
 }
 
@@ -300,36 +207,13 @@ mod tests {
     }
 
     #[test]
-    fn deliveries() {
-        let d = delivery(b"to=<x@y>, orig_to=<z>, relay=mx[1.2.3.4]:25, conn_use=2, delay=3.6, delays=0.2/0.02/0.04/63350, tls=dane/!requiretls:nocertmatch, dsn=2.1.5, status=sent (250 2.0.0 Ok, queued as 1)").unwrap();
-        assert_eq!((d.relay, d.reused, d.delay), (&b"mx[1.2.3.4]:25"[..], true, Some(3_600)));
-        assert_eq!((d.delays, d.dsn), (Some([200, 20, 40, 63_350_000]), Some([2, 1, 5])));
-        assert_eq!((d.status, d.reason), (&b"sent"[..], &b"250 2.0.0 Ok, queued as 1"[..]));
-        let spoofed = delivery(
-            b"to=<\"status=sent, dsn=2.0.0\"@y>, relay=none, delay=0, delays=0/0/0/0, dsn=4.4.3, status=deferred (x)",
-        )
-        .unwrap();
-        assert_eq!((spoofed.status, spoofed.dsn), (&b"deferred"[..], Some([4, 4, 3])));
-        assert_eq!(delivery(b"to=<x@y>, relay=mx[1.2.3.4]:25, delay=3.6, del"), None, "cut off");
-        let old = delivery(b"to=<x@y>, relay=mx[1.2.3.4], delay=3, status=sent (250 Ok)").unwrap();
-        assert_eq!((old.status, old.delays, old.dsn), (&b"sent"[..], None, None));
-    }
-
-    #[test]
     fn activations() {
         assert_eq!(activation(b"from=<a, size=9, nrcpt=9@x>, size=405, nrcpt=2 (queue active)"), Some((405, 2)));
         assert_eq!(activation(b"from=<>, status=expired, returned to sender"), None);
     }
 
     #[test]
-    fn replies() {
-        assert_eq!(
-            reply(b"RCPT from unknown[2001:db8::1]: 450 4.7.1 <a@b>: x; from=<>"),
-            b"450 4.7.1 <a@b>: x; from=<>"
-        );
-        assert_eq!(reply(b"CONNECT from [1.2.3.4]:1337: too many connections"), b"too many connections");
-        let check = b"header Subject: a; from=<b>: 4.0.0 c from unknown[127.0.0.1]; from=<x@y> to=<z@y> proto=ESMTP helo=<vm>: 5.7.1 go away";
-        assert_eq!(check_reply(check), b"5.7.1 go away");
+    fn classes_of_replies() {
         let classes = ["450 4.7.1 x", "421-4.7.0 x", "550 x", "5.7.1 go away", "go away", "250 ok", "4.7.1"];
         let expected = [Some(true), Some(true), Some(false), Some(false), None, None, Some(true)];
         assert_eq!(classes.map(|c| temporary(c.as_bytes())), expected);
@@ -353,8 +237,8 @@ mod tests {
     proptest! {
         #[test]
         fn nothing_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = (severity(&bytes), queue_id(&bytes), activation(&bytes), delivery(&bytes), dsn_code(&bytes));
-            let _ = (temporary(reply(&bytes)), temporary(check_reply(&bytes)), command_counts(&bytes).count(), name(&bytes));
+            let _ = (severity(&bytes), queue_id(&bytes), activation(&bytes), dsn_code(&bytes));
+            let _ = (temporary(&bytes), command_counts(&bytes).count(), name(&bytes));
         }
     }
 }

@@ -73,7 +73,7 @@ fn every_region_is_registered_with_its_own_priority_before_the_capabilities() {
 }
 
 #[test]
-fn p10_a_duplicate_registration_is_tried_again_for_ever_and_told_once() {
+fn a_duplicate_registration_is_tried_again_for_ever_and_told_once() {
     let (mut master, mut register) = opened(config());
     let mut seconds = Vec::new();
     for _ in 0..8 {
@@ -104,7 +104,7 @@ fn p10_a_duplicate_registration_is_tried_again_for_ever_and_told_once() {
 }
 
 #[test]
-fn p10_a_takeover_priority_is_tried_at_once() {
+fn a_takeover_priority_is_tried_at_once() {
     let mut config = config();
     config.regions[0].takeover = Some(126);
     let (mut master, register) = opened(config);
@@ -123,7 +123,7 @@ fn p10_a_takeover_priority_is_tried_at_once() {
 }
 
 #[test]
-fn p10_who_overtook_goes_on_asking_for_the_configured_place_until_it_holds_both() {
+fn who_overtook_goes_on_asking_for_the_configured_place_until_it_holds_both() {
     let mut config = config();
     config.regions[0].takeover = Some(126);
     config.capabilities = Some(Capabilities { id: oid("1.3.7"), description: String::new() });
@@ -194,7 +194,7 @@ fn not_open_to_any_own_request_begins_anew() {
 }
 
 #[test]
-fn c2_a_request_of_another_session_is_answered_not_open() {
+fn a_request_of_another_session_is_answered_not_open() {
     let mut master = Master::ready();
     master.id = SESSION + 1;
     let ranges = [range("1.3.9.1.1", false, "")];
@@ -210,7 +210,7 @@ fn c2_a_request_of_another_session_is_answered_not_open() {
 }
 
 #[test]
-fn c1_a_response_nobody_waits_for_or_that_cannot_be_read_is_dropped() {
+fn a_response_nobody_waits_for_or_that_cannot_be_read_is_dropped() {
     let mut master = Master::ready();
     let body = Body::Response { sys_up_time: 0, error: ErrorCode::NOT_OPEN, index: 0, varbinds: VarBinds::default() };
     master.tell(body).unwrap();
@@ -222,7 +222,7 @@ fn c1_a_response_nobody_waits_for_or_that_cannot_be_read_is_dropped() {
 }
 
 #[test]
-fn c2_a_pdu_that_cannot_be_read_is_answered_parse_error_and_told_once() {
+fn a_pdu_that_cannot_be_read_is_answered_parse_error_and_told_once() {
     let mut master = Master::ready();
     for kind in [0, 19, 200, 6] {
         let mut broken = master.encoded(Body::Ping);
@@ -246,7 +246,7 @@ fn what_only_a_subagent_sends_is_answered_processing_error() {
 }
 
 #[test]
-fn p2_a_stream_that_cannot_be_framed_is_closed_with_parse_error() {
+fn a_stream_that_cannot_be_framed_is_closed_with_parse_error() {
     let mut master = Master::ready();
     let mut broken = master.encoded(Body::Ping);
     broken[19] = 3;
@@ -314,7 +314,7 @@ fn notification(number: u32) -> Notification {
 }
 
 #[test]
-fn p4_no_more_than_16_own_requests_wait_and_room_is_left_for_ping() {
+fn no_more_than_16_own_requests_wait_and_room_is_left_for_ping() {
     let mut master = Master::ready();
     let mut sent = 0;
     while master.session.wants_notification() {
@@ -340,7 +340,7 @@ fn p4_no_more_than_16_own_requests_wait_and_room_is_left_for_ping() {
 }
 
 #[test]
-fn p20_a_notification_is_confirmed_refused_or_given_up() {
+fn a_notification_is_confirmed_refused_or_given_up() {
     let mut master = Master::ready();
     (1..=3).for_each(|n| master.session.notify(notification(n), master.now));
     let sent = master.sent();

@@ -7,7 +7,7 @@ fn missing(name: &str, data: Data) -> VarBind {
 }
 
 #[test]
-fn c5_get_value_no_such_instance_and_no_such_object_in_the_order_asked() {
+fn get_value_no_such_instance_and_no_such_object_in_the_order_asked() {
     let mut master = Master::ready();
     let names = ["1.3.9.2.1", "1.3.9.2.9", "1.3.9.4.1", "1.3.9.1.3", "1.3.9.2", "2.5"];
     let expected = [
@@ -22,7 +22,7 @@ fn c5_get_value_no_such_instance_and_no_such_object_in_the_order_asked() {
 }
 
 #[test]
-fn c5_get_of_the_null_oid_and_of_nothing_at_all() {
+fn get_of_the_null_oid_and_of_nothing_at_all() {
     let mut master = Master::ready();
     assert_eq!(master.get(&[""]), [missing("", Data::NoSuchObject)]);
     assert_eq!(master.get(&[]), []);
@@ -30,7 +30,7 @@ fn c5_get_of_the_null_oid_and_of_nothing_at_all() {
 }
 
 #[test]
-fn c6_get_next_is_strictly_greater_unless_included() {
+fn get_next_is_strictly_greater_unless_included() {
     let mut master = Master::ready();
     assert_eq!(master.get_next(&[range("1.3.9.1.1", false, "")]), [gauge("1.3.9.1.2", 12)]);
     assert_eq!(master.get_next(&[range("1.3.9.1.1", true, "")]), [gauge("1.3.9.1.1", 11)]);
@@ -40,7 +40,7 @@ fn c6_get_next_is_strictly_greater_unless_included() {
 }
 
 #[test]
-fn c6_get_next_stays_before_the_end_and_names_the_start_otherwise() {
+fn get_next_stays_before_the_end_and_names_the_start_otherwise() {
     let mut master = Master::ready();
     assert_eq!(master.get_next(&[range("1.3.9.1.1", false, "1.3.9.1.2")]), [end("1.3.9.1.1")], "the end is exclusive");
     assert_eq!(master.get_next(&[range("1.3.9.1.1", false, "1.3.9.1.2.0")]), [gauge("1.3.9.1.2", 12)]);
@@ -51,7 +51,7 @@ fn c6_get_next_stays_before_the_end_and_names_the_start_otherwise() {
 }
 
 #[test]
-fn c7_get_bulk_puts_repetitions_behind_non_repeaters_row_by_row() {
+fn get_bulk_puts_repetitions_behind_non_repeaters_row_by_row() {
     let mut master = Master::ready();
     let found = master.get_bulk(1, 2, &["1.3.9", "1.3.9.1", "1.3.9.2"]);
     let expected = [("1.3.9.1.1", 11), ("1.3.9.1.1", 11), ("1.3.9.2.1", 21), ("1.3.9.1.2", 12), ("1.3.9.2.2", 22)];
@@ -59,7 +59,7 @@ fn c7_get_bulk_puts_repetitions_behind_non_repeaters_row_by_row() {
 }
 
 #[test]
-fn c7_get_bulk_corners() {
+fn get_bulk_corners() {
     let mut master = Master::ready();
     let first = [gauge("1.3.9.1.1", 11), gauge("1.3.9.2.1", 21)];
     let both = ["1.3.9.1", "1.3.9.2"];
@@ -72,7 +72,7 @@ fn c7_get_bulk_corners() {
 }
 
 #[test]
-fn c7_get_bulk_at_the_end_repeats_the_last_name_and_stops_after_a_row_of_ends() {
+fn get_bulk_at_the_end_repeats_the_last_name_and_stops_after_a_row_of_ends() {
     let mut master = Master::ready();
     let found = master.get_bulk(0, 10, &["1.3.9.3.2", "1.3.9.3.3"]);
     let expected = [gauge("1.3.9.3.3", 33), end("1.3.9.3.3"), end("1.3.9.3.3"), end("1.3.9.3.3")];
@@ -82,7 +82,7 @@ fn c7_get_bulk_at_the_end_repeats_the_last_name_and_stops_after_a_row_of_ends() 
 }
 
 #[test]
-fn c7_get_bulk_heeds_each_ranges_end_and_include_in_every_repetition() {
+fn get_bulk_heeds_each_ranges_end_and_include_in_every_repetition() {
     let mut master = Master::ready();
     let ranges = [range("1.3.9.1.1", true, "1.3.9.1.3")];
     let body = Body::GetBulk { non_repeaters: 0, max_repetitions: 9, ranges: Ranges::from(ranges.as_slice()) };
@@ -95,7 +95,7 @@ fn wide(rows: u32, octets: usize) -> Map {
 }
 
 #[test]
-fn p9_a_response_larger_than_60_kib_becomes_too_big_at_item_1() {
+fn a_response_larger_than_60_kib_becomes_too_big_at_item_1() {
     let mut master = Master::ready();
     master.newest = RefCell::new(Arc::new(wide(100, 1000)));
     let ranges: Vec<_> = (1..=60).map(|r| range(&format!("1.3.9.1.{r}"), true, "")).collect();
@@ -109,7 +109,7 @@ fn p9_a_response_larger_than_60_kib_becomes_too_big_at_item_1() {
 }
 
 #[test]
-fn p9_get_bulk_is_cut_at_a_row() {
+fn get_bulk_is_cut_at_a_row() {
     let mut master = Master::ready();
     master.newest = RefCell::new(Arc::new(wide(100, 1000)));
     let found = master.get_bulk(0, u16::MAX, &["1.3.9.1", "1.3.9.1.2", "1.3.9.1.4"]);
@@ -203,7 +203,7 @@ fn old_states_are_let_go_when_nobody_asks_any_more() {
 }
 
 #[test]
-fn p5_a_get_bulk_of_everything_65535_times_is_bounded_by_its_response() {
+fn a_get_bulk_of_everything_65535_times_is_bounded_by_its_response() {
     let mut master = Master::ready();
     let ranges = vec![range("", false, ""); MAX_ITEMS];
     let ranges = Ranges::from(ranges.as_slice());

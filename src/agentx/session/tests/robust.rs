@@ -53,7 +53,7 @@ fn one_octet_at_a_time_and_many_pdus_in_one_read_give_the_same_answers() {
 }
 
 #[test]
-fn p3_while_answers_wait_no_more_are_made_but_everything_is_answered_in_the_end() {
+fn while_answers_wait_no_more_are_made_but_everything_is_answered_in_the_end() {
     let mut master = Master::ready();
     let big: BTreeMap<_, _> = (1..=50).map(|r| (vec![1, 3, 9, 1, r], Value::octets(vec![0; 1000]))).collect();
     master.newest = RefCell::new(Arc::new(Map(big)));
@@ -123,7 +123,7 @@ proptest! {
     }
 
     #[test]
-    fn p1_each_range_has_exactly_one_varbind_in_its_place(
+    fn each_range_has_exactly_one_varbind_in_its_place(
         ranges in vec((vec(0u32..5, 0..4), any::<bool>(), vec(0u32..5, 0..4)), 0..30), bulk in any::<bool>(),
     ) {
         let below = |subids: &[u32]| Oid::from([1, 3, 9]).child(subids);

@@ -67,7 +67,7 @@ fn a_test_of_nothing_succeeds_and_t_c_cl_and_t_c_u_work() {
 }
 
 #[test]
-fn p6_a_retransmission_gets_the_same_answer_again() {
+fn a_retransmission_gets_the_same_answer_again() {
     let mut master = Master::ready();
     test_set(&mut master, &[]);
     assert_eq!(master.ask(Body::UndoSet).failed(), (ErrorCode::NO_ERROR, 0));

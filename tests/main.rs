@@ -1,0 +1,37 @@
+//! The integration tests: one file a promise, one program for all of them, because linking a program for each file took
+//! longer than the change it was to prove. `cargo test --test integration queue::` runs one file.
+//!
+//! tests/allocations.rs is a program of its own, because the allocator that counts belongs to the whole program.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod agentx;
+mod chaos;
+mod check;
+mod common;
+mod config;
+mod garbage;
+mod grammar;
+mod harness;
+mod log;
+mod mib;
+mod postfix;
+mod process;
+mod queue;
+mod snmpd;
+mod survival;
+mod walk;
+
+/// Cargo no longer looks for tests by itself, so a file that nobody named here would be a promise that nobody checks.
+#[test]
+fn every_file_of_this_directory_is_run() {
+    let mut unnamed: Vec<String> = std::fs::read_dir(common::repository().join("tests"))
+        .expect("tests")
+        .map(|entry| entry.expect("an entry").file_name().into_string().expect("a name"))
+        .filter_map(|name| name.strip_suffix(".rs").map(str::to_owned))
+        .filter(|name| !["main", "allocations"].contains(&name.as_str()))
+        .filter(|name| !include_str!("main.rs").lines().any(|line| line == format!("mod {name};")))
+        .collect();
+    unnamed.sort();
+    assert!(unnamed.is_empty(), "add these to tests/main.rs: {unnamed:?}");
+}
