@@ -336,10 +336,13 @@ impl Spool {
     /// What is in two directories counts where it was found last; what left one and came into another is on its way no more.
     fn moved(&mut self) -> FxHashSet<(QueueKind, u64)> {
         let mut moved = FxHashSet::default();
-        if self.at_rest {
+        let mut found: FxHashMap<u64, (Option<Instant>, QueueKind)> = FxHashMap::default();
+        // At rest nothing is in two directories but what somebody linked; the small queues are looked at all the same.
+        let small = [QueueKind::Incoming, QueueKind::Active];
+        let any = self.directories.values().any(|d| small.contains(&d.kind) && !d.entries.is_empty());
+        if self.at_rest && !any {
             return moved;
         }
-        let mut found: FxHashMap<u64, (Option<Instant>, QueueKind)> = FxHashMap::default();
         for directory in self.directories.values() {
             let listed = directory.listed.map(|(at, _)| at);
             for entry in &directory.entries {
