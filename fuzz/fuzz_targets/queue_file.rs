@@ -15,5 +15,7 @@ fuzz_target!(|bytes: &[u8]| {
             assert_eq!(envelope.recipients, seen);
         }
     });
-    defer_log::read(bytes, |_| {});
+    let mut log = defer_log::DeferLog::default();
+    log.feed(bytes, &mut |_| {});
+    log.finish(&mut |_| {});
 });

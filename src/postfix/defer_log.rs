@@ -5,28 +5,79 @@
 
 use super::defer_reason::DeferReason;
 
-/// What is read of one log; thousands of recipients fit.
-pub const LONGEST: usize = 4 << 20;
+/// So much of a line is looked at; reasons are shorter.
+const LINE: usize = 16 << 10;
 
-/// Calls `waiting` with the class of every recipient in the log.
-pub fn read(log: &[u8], mut waiting: impl FnMut(DeferReason)) {
-    let (mut recipient, mut reason, mut old_style) = (false, None, None);
-    // The blank line that ends the last block may be missing.
-    for line in log.split(|b| *b == b'\n').chain([&b""[..]]) {
-        if line.is_empty() {
-            let found: Option<&[u8]> = if recipient { Some(reason.unwrap_or_default()) } else { old_style };
-            if let Some(reason) = found {
-                waiting(DeferReason::of(reason));
+/// A log as it is read, piece by piece: one line is in memory at a time.
+#[derive(Debug, Default)]
+pub struct DeferLog {
+    /// The beginning of a line whose end has not come yet.
+    line: Vec<u8>,
+    recipient: bool,
+    reason: Option<DeferReason>,
+    old_style: Option<DeferReason>,
+}
+
+impl DeferLog {
+    /// Forgets what came, for the next log.
+    pub fn clear(&mut self) {
+        self.line.clear();
+        (self.recipient, self.reason, self.old_style) = (false, None, None);
+    }
+
+    /// Takes the next piece in; calls `waiting` with the class of every recipient whose block has ended.
+    pub fn feed(&mut self, piece: &[u8], waiting: &mut impl FnMut(DeferReason)) {
+        let mut rest = piece;
+        while let Some(end) = memchr::memchr(b'\n', rest) {
+            if self.line.is_empty() {
+                self.whole_line(&rest[..end], waiting);
+            } else {
+                self.keep(&rest[..end]);
+                let line = std::mem::take(&mut self.line);
+                self.whole_line(&line, waiting);
+                self.line = line;
+                self.line.clear();
             }
-            (recipient, reason, old_style) = (false, None, None);
+            rest = &rest[end + 1..];
+        }
+        self.keep(rest);
+    }
+
+    /// The end of the file. The blank line that ends the last block may be missing; a block without a reason was cut off,
+    /// and of what nobody can read no class is made up.
+    pub fn finish(&mut self, waiting: &mut impl FnMut(DeferReason)) {
+        let line = std::mem::take(&mut self.line);
+        self.whole_line(&line, waiting);
+        if self.reason.is_some() || !self.recipient {
+            self.end_of_block(waiting);
+        }
+        self.clear();
+    }
+
+    fn keep(&mut self, piece: &[u8]) {
+        self.line.extend_from_slice(&piece[..piece.len().min(LINE.saturating_sub(self.line.len()))]);
+    }
+
+    fn whole_line(&mut self, line: &[u8], waiting: &mut impl FnMut(DeferReason)) {
+        if line.is_empty() {
+            self.end_of_block(waiting);
         } else if line.starts_with(b"recipient=") {
-            recipient = true;
+            self.recipient = true;
         } else if let Some(value) = line.strip_prefix(b"reason=") {
-            reason = Some(value);
+            self.reason = Some(DeferReason::of(value));
         } else if line.starts_with(b"<")
             && let Some(end) = memchr::memmem::find(line, b">: ")
         {
-            old_style = Some(&line[end + 3..]);
+            self.old_style = Some(DeferReason::of(&line[end + 3..]));
+        }
+    }
+
+    fn end_of_block(&mut self, waiting: &mut impl FnMut(DeferReason)) {
+        let (recipient, reason, old_style) = (self.recipient, self.reason.take(), self.old_style.take());
+        self.recipient = false;
+        match recipient {
+            true => waiting(reason.unwrap_or_else(|| DeferReason::of(b""))),
+            false => old_style.into_iter().for_each(waiting),
         }
     }
 }
@@ -37,8 +88,14 @@ mod tests {
     use proptest::prelude::*;
 
     fn classes(log: &[u8]) -> Vec<DeferReason> {
-        let mut seen = Vec::new();
-        read(log, |reason| seen.push(reason));
+        in_pieces(log, log.len().max(1))
+    }
+
+    fn in_pieces(log: &[u8], size: usize) -> Vec<DeferReason> {
+        let (mut seen, mut reader) = (Vec::new(), DeferLog::default());
+        let mut waiting = |reason| seen.push(reason);
+        log.chunks(size).for_each(|piece| reader.feed(piece, &mut waiting));
+        reader.finish(&mut waiting);
         seen
     }
 
@@ -50,12 +107,30 @@ mod tests {
         let expected = [DeferReason::ConnectionRefused, DeferReason::Other, DeferReason::Local, DeferReason::TimedOut];
         assert_eq!(classes(log), expected);
         assert_eq!(classes(b""), []);
+        for size in 1..log.len() {
+            assert_eq!(in_pieces(log, size), expected, "in pieces of {size}");
+        }
+    }
+
+    #[test]
+    fn a_block_that_is_cut_off_has_no_class() {
+        let log = b"recipient=a@x\nreason=timed out\n\nrecipient=b@x\nstatus=4.4.1\nreas";
+        assert_eq!(classes(log), [DeferReason::TimedOut]);
+    }
+
+    #[test]
+    fn what_a_line_takes_is_bounded() {
+        let mut reader = DeferLog::default();
+        for _ in 0..100 {
+            reader.feed(&[b'x'; 4_096], &mut |_| {});
+        }
+        assert!(reader.line.len() <= LINE);
     }
 
     proptest! {
         #[test]
         fn never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-            classes(&bytes);
+            prop_assert_eq!(classes(&bytes), in_pieces(&bytes, 7));
         }
     }
 }

@@ -104,6 +104,13 @@ impl Instance {
         text[..split].parse::<u64>().ok()?.checked_mul(unit).map(Duration::from_secs)
     }
 
+    /// Whether `postmulti -e disable` took it out: it is not expected to run. An instance that lists others, or has no name
+    /// for postmulti, is never out.
+    pub fn is_disabled(&self) -> bool {
+        let secondary = self.parameter("multi_instance_name").is_some() && self.listed().is_empty();
+        secondary && self.parameter("multi_instance_enable") != Some("yes")
+    }
+
     /// The configuration directories of the instances this one lists, in postmulti's order, each once.
     pub fn listed(&self) -> Vec<PathBuf> {
         let list = self.parameter("multi_instance_directories").unwrap_or_default();

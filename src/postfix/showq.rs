@@ -25,6 +25,8 @@ use std::{
 
 /// Longest field or line kept; the rest of a longer one is dropped. showq's own limit is 4 × line_length_limit.
 const LONGEST: usize = 64 << 10;
+/// No list is longer, in octets: some ten million recipients. One that has no end must not cost a CPU for minutes.
+const LONGEST_LIST: u64 = 4 << 30;
 
 /// Why there is no list.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +54,11 @@ pub enum ShowqError {
     /// It does not come to an end.
     #[error("showq was not through after {0:?}; read the spool instead (CAP_DAC_READ_SEARCH, or run as mail_owner)")]
     Endless(Duration),
+    /// It does not come to an end either.
+    #[error(
+        "showq's list was not through after {0} octets; read the spool instead (CAP_DAC_READ_SEARCH, or run as mail_owner)"
+    )]
+    TooLong(u64),
     /// The list has no end.
     #[error("showq's list was cut off; see Postfix's log for what ended showq")]
     CutOff,
@@ -179,9 +186,10 @@ pub fn list(queue_directory: &Path, patience: Patience, visitor: &mut impl Visit
     })?;
     stream.set_read_timeout(Some(patience.silence))?;
     let until = Instant::now() + patience.whole;
-    read(Patient { stream, until }, visitor).map_err(|e| match e {
+    read(Patient { stream, until, left: LONGEST_LIST }, visitor).map_err(|e| match e {
         ShowqError::Io(e) if e.kind() == io::ErrorKind::WouldBlock => ShowqError::Stalled(patience.silence),
         ShowqError::Io(e) if e.kind() == io::ErrorKind::TimedOut => ShowqError::Endless(patience.whole),
+        ShowqError::Io(e) if e.kind() == io::ErrorKind::FileTooLarge => ShowqError::TooLong(LONGEST_LIST),
         other => other,
     })
 }
@@ -209,6 +217,8 @@ fn connect(path: &Path, patience: Duration) -> io::Result<UnixStream> {
 struct Patient {
     stream: UnixStream,
     until: Instant,
+    /// Octets that may still come.
+    left: u64,
 }
 
 impl Read for Patient {
@@ -216,7 +226,12 @@ impl Read for Patient {
         if Instant::now() >= self.until {
             return Err(io::ErrorKind::TimedOut.into());
         }
-        self.stream.read(buffer)
+        if self.left == 0 {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        let count = self.stream.read(buffer)?;
+        self.left = self.left.saturating_sub(count as u64);
+        Ok(count)
     }
 }
 

@@ -43,6 +43,12 @@ pub(super) fn names_refused(domains: &Registry) -> Option<Condition> {
     })
 }
 
+/// Why postfixTotals lacks the queues, where there is more than one instance.
+pub(super) fn totals_missing(instance: &Instance, error: &str) -> Condition {
+    let text = format!("{}: the totals of the queues are missing because of it: {error}", instance.name);
+    Condition { severity: Severity::Warning, subject: Subject::Queue, text }
+}
+
 /// Adds what is wrong with one instance's queue.
 pub(super) fn of(instance: &Instance, spool: &SpoolRow, snapshot: Option<&Snapshot>, conditions: &mut Vec<Condition>) {
     let name = &instance.name;
@@ -72,6 +78,16 @@ pub(super) fn of(instance: &Instance, spool: &SpoolRow, snapshot: Option<&Snapsh
         add(Severity::Warning, text);
     }
     let Some(snapshot) = snapshot else { return };
+    for kind in QueueKind::ALL.into_iter().filter(|kind| *kind != QueueKind::Maildrop && kind.is_mail()) {
+        if let Some(files) = snapshot.queue(kind).map(|queue| queue.unreadable).filter(|files| *files > 0) {
+            let queue = kind.name();
+            let text = format!(
+                "{name}: {files} files in {queue} cannot be opened, their recipients are unknown; a queue file belongs to mail_owner: see ls -l {}/{queue}",
+                instance.queue_directory.display()
+            );
+            add(Severity::Warning, text);
+        }
+    }
     let stuck = |kind| {
         let oldest = snapshot.queue(kind).and_then(|queue| queue.oldest);
         oldest.is_some_and(|arrival| snapshot.clock.wall.saturating_sub(arrival) > STUCK)

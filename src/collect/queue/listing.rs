@@ -9,21 +9,79 @@ use crate::postfix::{
     queue::QueueKind,
     showq::{self, Format, Message, Patience, ShowqError, Visitor},
 };
-use rustc_hash::{FxHashSet, FxHasher};
-use std::{hash::Hasher, path::Path};
+use rustc_hash::{FxHashMap, FxHashSet, FxHasher};
+use std::{
+    fs,
+    hash::Hasher,
+    os::unix::fs::MetadataExt,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 /// Ids remembered to see a message twice. Beyond it a message that moved meanwhile may count twice.
 const IDS: usize = 4 << 20;
 
-/// Asks the instance's showq.
-pub(super) fn read(queue_directory: &Path, wanted: &Wanted, patience: Patience) -> Result<Snapshot, ShowqError> {
-    let mut count = Count::new();
-    let format = showq::list(queue_directory, patience, &mut count)?;
-    Ok(count.finish(format, wanted))
+/// Messages of maildrop and incoming remembered from one list to the next.
+const PASSING: usize = 1 << 20;
+/// Addresses of one message remembered to see one twice.
+const ADDRESSES: usize = 1 << 20;
+/// So often is a list asked for again that mail moved through, and as long as a list takes less than that.
+const TRIES: usize = 4;
+const QUICK: Duration = Duration::from_millis(500);
+
+/// Reads one instance's showq again and again.
+#[derive(Default)]
+pub(super) struct Listing {
+    /// What was in maildrop and incoming at the last reading, and since when we saw it there: showq does not tell.
+    passing: FxHashMap<u64, i64>,
 }
 
-struct Count {
+impl Listing {
+    /// Asks the instance's showq.
+    ///
+    /// showq lists one queue after the other, the hold queue last. What goes from it to deferred meanwhile (`postsuper -H`),
+    /// or from anywhere to maildrop (`postsuper -r`), is in no list; then it is asked again. The fullest list counts, since
+    /// none has a message twice.
+    pub(super) fn read(
+        &mut self,
+        queue_directory: &Path,
+        wanted: &Wanted,
+        patience: Patience,
+    ) -> Result<Snapshot, ShowqError> {
+        let mut best: Option<(u64, Snapshot)> = None;
+        let mut passing = FxHashMap::default();
+        for _ in 0..TRIES {
+            let begun = Instant::now();
+            let before = moved(queue_directory);
+            let mut count = Count::new(&self.passing);
+            let format = showq::list(queue_directory, patience, &mut count)?;
+            let messages = count.messages();
+            if best.as_ref().is_none_or(|(most, _)| *most <= messages) {
+                passing = std::mem::take(&mut count.passing);
+                best = Some((messages, count.finish(format, wanted)));
+            }
+            if before == moved(queue_directory) || begun.elapsed() > QUICK {
+                break;
+            }
+        }
+        self.passing = passing;
+        best.map(|(_, snapshot)| snapshot).ok_or(ShowqError::CutOff)
+    }
+}
+
+/// What changes when mail moves against the order of the list. `None` where the directories cannot be seen.
+fn moved(queue_directory: &Path) -> [Option<(i64, i64)>; 2] {
+    [QueueKind::Maildrop, QueueKind::Hold].map(|kind| {
+        let meta = fs::metadata(queue_directory.join(kind.name())).ok()?;
+        Some((meta.mtime(), meta.mtime_nsec()))
+    })
+}
+
+struct Count<'a> {
     clock: Clock,
+    /// Of the last reading, and of this one.
+    passed: &'a FxHashMap<u64, i64>,
+    passing: FxHashMap<u64, i64>,
     queues: [Queue; 7],
     names: Domains,
     waiting: Vec<Waiting>,
@@ -36,16 +94,23 @@ struct Count {
 struct Current {
     queue: QueueKind,
     arrival: i64,
+    /// Since when it is old.
+    since: i64,
     octets: u64,
     recipients: u64,
+    /// The addresses listed with a reason. showq lists first what the defer log has, then what the queue file has, and of
+    /// the first it remembers duplicate_filter_limit only.
+    waiting: FxHashSet<u64>,
     /// Recipients by domain, where the domains of this queue are of interest.
     by_domain: Vec<(domains::Domain, u32)>,
 }
 
-impl Count {
-    fn new() -> Self {
+impl<'a> Count<'a> {
+    fn new(passed: &'a FxHashMap<u64, i64>) -> Self {
         Self {
             clock: Clock::now(),
+            passed,
+            passing: FxHashMap::default(),
             queues: Default::default(),
             names: Domains::default(),
             waiting: Vec::new(),
@@ -55,11 +120,15 @@ impl Count {
         }
     }
 
+    fn messages(&self) -> u64 {
+        self.queues.iter().map(|queue| queue.messages).sum::<u64>() + u64::from(self.current.is_some())
+    }
+
     /// Books the current message.
     fn book(&mut self) {
         let Some(mut current) = self.current.take() else { return };
         let queue = &mut self.queues[current.queue.position()];
-        queue.add(&self.clock, current.arrival, current.recipients, current.octets);
+        queue.add(&self.clock, current.arrival, current.since, current.recipients, current.octets);
         domains::merge(&mut current.by_domain);
         self.waiting.resize(self.names.len() + 1, Waiting::default());
         for (domain, recipients) in current.by_domain {
@@ -92,16 +161,24 @@ impl Count {
     }
 }
 
-impl Visitor for Count {
+impl Visitor for Count<'_> {
     fn message(&mut self, message: &Message<'_>) {
         self.book();
         // A queue of a later Postfix has no place in our tables.
         let Some(queue) = message.queue else { return };
-        let mut hasher = FxHasher::default();
-        hasher.write(message.id);
+        let id = hash(message.id);
         // A message that moved while showq listed is listed twice.
-        if self.seen.len() < IDS && !self.seen.insert(hasher.finish()) {
+        if self.seen.len() < IDS && !self.seen.insert(id) {
             return;
+        }
+        let arrival = message.arrival.unwrap_or(self.clock.wall);
+        let mut since = arrival;
+        if matches!(queue, QueueKind::Maildrop | QueueKind::Incoming) {
+            let key = id ^ queue as u64;
+            since = self.passed.get(&key).copied().unwrap_or(self.clock.wall).max(arrival);
+            if self.passing.len() < PASSING {
+                self.passing.insert(key, since);
+            }
         }
         let row = &mut self.queues[queue.position()];
         row.unreadable += u64::from(message.unreadable);
@@ -109,15 +186,24 @@ impl Visitor for Count {
         row.null_senders += u64::from(message.sender == b"MAILER-DAEMON");
         self.current = Some(Current {
             queue,
-            arrival: message.arrival.unwrap_or(self.clock.wall),
+            arrival,
+            since,
             octets: message.size,
             recipients: 0,
+            waiting: FxHashSet::default(),
             by_domain: Vec::new(),
         });
     }
 
     fn recipient(&mut self, address: &[u8], reason: &[u8]) {
         let Some(current) = &mut self.current else { return };
+        if reason.is_empty() {
+            if !current.waiting.is_empty() && current.waiting.contains(&hash(address)) {
+                return;
+            }
+        } else if current.waiting.len() < ADDRESSES {
+            current.waiting.insert(hash(address));
+        }
         current.recipients += 1;
         if matches!(current.queue, QueueKind::Incoming | QueueKind::Active | QueueKind::Deferred) {
             let domain = self.names.number(&domains::of_address(address));
@@ -136,13 +222,20 @@ impl Visitor for Count {
     }
 }
 
+fn hash(bytes: &[u8]) -> u64 {
+    let mut hasher = FxHasher::default();
+    hasher.write(bytes);
+    hasher.finish()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_message_that_moved_counts_once() {
-        let mut count = Count::new();
+        let passed = FxHashMap::default();
+        let mut count = Count::new(&passed);
         let message = |id, queue| Message {
             queue: Some(queue),
             id,
@@ -170,5 +263,50 @@ mod tests {
         assert_eq!(snapshot.reasons.unwrap()[0], 1);
         let (name, x) = &snapshot.backlog.top[0];
         assert_eq!((&**name, x.messages, x.recipients, snapshot.backlog.other.recipients), (&b"x"[..], 2, 3, 1));
+    }
+
+    #[test]
+    fn a_recipient_that_showq_lists_twice_counts_once() {
+        let passed = FxHashMap::default();
+        let mut count = Count::new(&passed);
+        let (queue, id) = (Some(QueueKind::Deferred), &b"AB12"[..]);
+        let message =
+            Message { queue, id, arrival: Some(1), size: 1, forced_expire: false, sender: b"a@b", unreadable: false };
+        count.message(&message);
+        let addresses: Vec<String> = (0..3_000).map(|n| format!("u{n}@x")).collect();
+        addresses.iter().for_each(|a| count.recipient(a.as_bytes(), b"Connection refused"));
+        // Those beyond duplicate_filter_limit, and one that no attempt was made for yet.
+        addresses[1_000..].iter().for_each(|a| count.recipient(a.as_bytes(), b""));
+        count.recipient(b"new@x", b"");
+        let snapshot = count.finish(Format::Attributes, &Wanted::new(1));
+        assert_eq!(snapshot.queue(QueueKind::Deferred).unwrap().recipients, 3_001);
+        assert_eq!((snapshot.reasons.unwrap()[0], snapshot.backlog.top[0].1.recipients), (3_000, 3_001));
+    }
+
+    #[test]
+    fn mail_that_passes_through_is_as_old_as_its_stay() {
+        let wall = Clock::now().wall;
+        let message = |queue| Message {
+            queue: Some(queue),
+            id: b"AB12",
+            arrival: Some(wall - 172_800),
+            size: 1,
+            forced_expire: false,
+            sender: b"a@b",
+            unreadable: false,
+        };
+        let none = FxHashMap::default();
+        let oldest = |passed: &FxHashMap<u64, i64>, queue| {
+            let mut count = Count::new(passed);
+            count.message(&message(queue));
+            let passing = count.passing.clone();
+            (wall - count.finish(Format::Attributes, &Wanted::new(1)).queue(queue).unwrap().oldest.unwrap(), passing)
+        };
+        let (age, mut passing) = oldest(&none, QueueKind::Maildrop);
+        assert!(age <= 0, "first seen now: {age}");
+        passing.values_mut().for_each(|since| *since -= 700);
+        assert!(oldest(&passing, QueueKind::Maildrop).0 >= 699, "it stayed");
+        assert!(oldest(&passing, QueueKind::Incoming).0 <= 0, "it went on");
+        assert!(oldest(&passing, QueueKind::Deferred).0 >= 172_800, "there it may stay");
     }
 }

@@ -52,6 +52,8 @@ pub static REGISTRATION: Registration = Registration {
 
 /// The next reading starts at least so many times the last one's duration later.
 const PACE: u32 = 20;
+/// Where nobody answered and it cost nothing to ask it is asked again so soon: a Postfix that was started shows at once.
+const SOON: Duration = Duration::from_secs(2);
 /// So long does a refresh wait for a reading before it looks whether the agent is to stop.
 const WAIT: Duration = Duration::from_millis(200);
 /// A reading that takes longer is no longer waited for; it may still come.
@@ -86,6 +88,8 @@ struct Watched {
     unfinished: bool,
     snapshot: Option<Snapshot>,
     space: Option<Space>,
+    /// Why the last reading failed.
+    error: Option<String>,
 }
 
 /// A reader that comes back, with what it read.
@@ -140,6 +144,7 @@ impl QueueCollector {
             unfinished: false,
             snapshot: None,
             space: None,
+            error: None,
         }
     }
 
@@ -206,11 +211,24 @@ impl QueueCollector {
         watched.space = reading.space;
         let took = watched.begun.elapsed();
         let configured = watched.instance.settings.queue.interval;
-        let pace = if reading.building { took } else { took * (PACE + 1) };
-        watched.interval = configured.max(pace);
         watched.unfinished = reading.unfinished;
-        watched.due = watched.begun + if reading.unfinished { took } else { watched.interval };
-        watched.source.set_interval(watched.interval);
+        match &reading.result {
+            Ok(_) => {
+                let pace = if reading.building { took } else { took * (PACE + 1) };
+                watched.interval = configured.max(pace);
+                watched.due = watched.begun + if reading.unfinished { took } else { watched.interval };
+                watched.source.set_interval(watched.interval);
+            }
+            Err(e) => {
+                // Only work is paced: what had to be waited for was none.
+                let pace = took.saturating_sub(e.waited()) * PACE;
+                let soon = if e.was_cheap() { configured.min(SOON) } else { configured };
+                watched.due = Instant::now() + soon.max(pace);
+                watched.source.set_interval(watched.interval_of_failure());
+            }
+        }
+        let disabled = watched.instance.is_disabled();
+        watched.error = reading.result.as_ref().err().map(ToString::to_string);
         match reading.result {
             Ok((method, snapshot)) => {
                 watched.source.success(method, took);
@@ -219,6 +237,11 @@ impl QueueCollector {
                     watched.method = method;
                 }
                 watched.snapshot = Some(snapshot);
+            }
+            // Nobody expects it to run, and so nobody to answer.
+            Err(_) if disabled => {
+                watched.source.disabled();
+                watched.snapshot = None;
             }
             Err(e) if e.is_final() => {
                 watched.source.lost(&e.to_string());
@@ -237,12 +260,16 @@ impl QueueCollector {
         let mut rows = Rows::default();
         let (mut domains, mut spools, mut conditions) = (Vec::new(), Vec::new(), Vec::new());
         let mut counted = Vec::new();
+        let several = self.watched.len() > 1;
         self.domains.turn(snapshot::Clock::now().wall);
         for (index, watched) in &self.watched {
             let instance = &watched.instance;
             let snapshot = watched.snapshot.as_ref();
-            if instance.settings.totals {
+            if instance.settings.totals && !instance.is_disabled() {
                 counted.push(snapshot);
+                if several && snapshot.is_none() {
+                    conditions.extend(watched.error.as_deref().map(|e| conditions::totals_missing(instance, e)));
+                }
             }
             let spool = SpoolRow::new(*index, instance, watched.space, snapshot);
             conditions::of(instance, &spool, snapshot, &mut conditions);
@@ -298,6 +325,16 @@ impl Watched {
         self.instance = instance.clone();
         self.reader = self.reader.map(|reader| reader.follow(instance));
         self
+    }
+
+    /// The interval by which the status of a failing source is judged. Its values may be as old as the next reading was
+    /// away; from then on the times of postfixSourceStatus count: three configured intervals, three minutes at least.
+    fn interval_of_failure(&self) -> Duration {
+        let configured = self.instance.settings.queue.interval;
+        if self.interval <= configured {
+            return configured;
+        }
+        (self.interval + (configured * 3).max(Duration::from_secs(180))) / 3
     }
 
     fn lost_reader(&mut self, why: &str) {

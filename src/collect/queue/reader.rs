@@ -2,7 +2,7 @@
 
 use super::{
     domains::Wanted,
-    listing,
+    listing::Listing,
     snapshot::Snapshot,
     spool::{Spool, SpoolError},
     tables::Space,
@@ -33,6 +33,25 @@ impl ReadError {
     pub(super) fn is_final(&self) -> bool {
         matches!(self, Self::Showq(ShowqError::Stopped(_)))
     }
+
+    /// Whether looking cost nobody anything: nothing was there to look at, or nobody answered.
+    pub(super) fn was_cheap(&self) -> bool {
+        match self {
+            Self::Spool(e) => !matches!(e, SpoolError::Io { .. }),
+            Self::Showq(e) => matches!(
+                e,
+                ShowqError::Stopped(_) | ShowqError::Missing(_) | ShowqError::Denied(_) | ShowqError::Connect { .. }
+            ),
+        }
+    }
+
+    /// Of the time it took, what was spent waiting.
+    pub(super) fn waited(&self) -> Duration {
+        match self {
+            Self::Showq(ShowqError::Stalled(silence)) => *silence,
+            _ => Duration::ZERO,
+        }
+    }
 }
 
 /// What came of an attempt.
@@ -50,13 +69,14 @@ pub(super) struct Reader {
     instance: Arc<Instance>,
     domains: Wanted,
     spool: Option<Spool>,
+    listing: Listing,
     /// Whether the current reading is about building the index.
     building: bool,
 }
 
 impl Reader {
     pub(super) fn new(instance: Arc<Instance>, domains: usize) -> Self {
-        Self { instance, domains: Wanted::new(domains), spool: None, building: false }
+        Self { instance, domains: Wanted::new(domains), spool: None, listing: Listing::default(), building: false }
     }
 
     /// Goes on for an instance with the same queue, whose parameters were read anew.
@@ -82,6 +102,8 @@ impl Reader {
                     self.spool = None;
                     self.showq()
                 }
+                // The directories are open to us, the files are not.
+                Ok(closed) if self.spool.as_ref().is_some_and(Spool::is_closed) => self.showq().or(Ok(closed)),
                 // A container may have been given nothing but the socket.
                 Err(missing @ ReadError::Spool(SpoolError::Missing(_))) => self.showq().map_err(|_| missing),
                 other => other,
@@ -110,8 +132,8 @@ impl Reader {
         Ok(("spool", snapshot))
     }
 
-    fn showq(&self) -> Result<(&'static str, Snapshot), ReadError> {
-        Ok(("showq", listing::read(&self.instance.queue_directory, &self.domains, Patience::default())?))
+    fn showq(&mut self) -> Result<(&'static str, Snapshot), ReadError> {
+        Ok(("showq", self.listing.read(&self.instance.queue_directory, &self.domains, Patience::default())?))
     }
 }
 
@@ -119,7 +141,8 @@ impl Reader {
 fn defer_depth(instance: &Instance) -> usize {
     let hashed = instance.parameter("hash_queue_names").unwrap_or("deferred, defer");
     let depth = instance.number("hash_queue_depth").unwrap_or(1);
-    match hashed.split([',', ' ', '\t']).any(|name| name == "defer") {
+    // As Postfix compares them (mail_queue_dir).
+    match hashed.split([',', ' ', '\t']).any(|name| name.eq_ignore_ascii_case("defer")) {
         true => usize::try_from(depth.min(16)).unwrap_or(1),
         false => 0,
     }

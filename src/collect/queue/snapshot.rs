@@ -48,7 +48,7 @@ pub(super) struct Queue {
     /// Messages whose recipients could not be read: then `recipients` is too small to be shown.
     pub(super) unreadable: u64,
     pub(super) octets: u64,
-    /// Arrival of the oldest, in seconds since 1970.
+    /// Since when the oldest is old, in seconds since 1970: its arrival, in maildrop and incoming when it came there.
     pub(super) oldest: Option<i64>,
     pub(super) null_senders: u64,
     pub(super) forced_expire: u64,
@@ -61,12 +61,12 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    /// Counts a message that arrived then.
-    pub(super) fn add(&mut self, clock: &Clock, arrival: i64, recipients: u64, octets: u64) {
+    /// Counts a message that arrived then, and is old since `since`.
+    pub(super) fn add(&mut self, clock: &Clock, arrival: i64, since: i64, recipients: u64, octets: u64) {
         self.messages += 1;
         self.recipients += recipients;
-        self.octets += octets;
-        self.oldest = Some(self.oldest.map_or(arrival, |oldest| oldest.min(arrival)));
+        self.octets = self.octets.saturating_add(octets);
+        self.oldest = Some(self.oldest.map_or(since, |oldest| oldest.min(since)));
         let age = &mut self.ages[bucket(clock.wall.saturating_sub(arrival))];
         age.0 += 1;
         age.1 += recipients;

@@ -12,6 +12,12 @@
 //! incoming, active and maildrop are listed every time: they are small or busy, and a file there becomes a message (0600 →
 //! 0700) or loses recipients without its directory noticing.
 //!
+//! Mail moves while it is counted: from one directory that was listed already into another one that was as well, and it
+//! would be missing, or the other way round, and it would count twice. So when all have been listed the directories that
+//! changed meanwhile are listed again, names only, until none has: then all of them were as they were found at one moment. On
+//! a host where that moment does not come, what is in two directories counts where it was found last, and what left one
+//! during the last round and is in none counts once more: it was there a few milliseconds ago, and may be on its way.
+//!
 //! Nothing here writes, locks or follows a symbolic link. A file that vanished is normal.
 
 mod batch;
@@ -27,7 +33,7 @@ use super::{
 };
 use crate::postfix::{access, defer_reason::DeferReason, queue::QueueKind};
 use directory::{Directory, Hands};
-use entry::flag;
+use entry::{Entry, flag};
 use file::{Place, Store};
 use rustc_hash::{FxHashMap, FxHashSet};
 use rustix::{
@@ -39,6 +45,7 @@ use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -46,6 +53,9 @@ use std::{
 const SWEEP: Duration = Duration::from_secs(565);
 /// So many defer logs are read at a reading while some are due.
 const LOGS: usize = 1 << 17;
+/// So often are directories that change listed again, and for so long.
+const ROUNDS: usize = 40;
+const ROUNDS_TIME: Duration = Duration::from_millis(500);
 /// An mtime this young may stand still although the directory changes again: time stamps are coarse.
 const YOUNG: i64 = 2;
 /// So many threads build an index. More than small hosts have CPUs to spare: where the files have to come from a disk they
@@ -75,6 +85,18 @@ pub(super) enum SpoolError {
     },
 }
 
+/// Which directories are listed.
+#[derive(Clone, Copy)]
+enum Round {
+    /// Those whose mtime cannot be trusted, is another one, or says little.
+    First {
+        /// Whether any can be trusted.
+        trust: bool,
+    },
+    /// Those that changed since they were listed; names only.
+    Changed,
+}
+
 /// The index of one instance's spool.
 pub(super) struct Spool {
     root: PathBuf,
@@ -89,6 +111,10 @@ pub(super) struct Spool {
     /// Whether the last reading built the index from nothing.
     built: bool,
     hands: Hands,
+    /// What left a directory in the last round of listing, and is in none. Held until the next reading.
+    on_its_way: Vec<(QueueKind, Entry)>,
+    /// Whether all directories were seen as they were at one moment.
+    at_rest: bool,
 }
 
 impl Spool {
@@ -102,6 +128,8 @@ impl Spool {
             last: None,
             built: false,
             hands: Hands::default(),
+            on_its_way: Vec::new(),
+            at_rest: false,
         }
     }
 
@@ -113,6 +141,13 @@ impl Spool {
     /// Whether the index is not complete yet: defer logs are still to be read.
     pub(super) fn is_unfinished(&self) -> bool {
         self.directories.values().any(|d| d.due)
+    }
+
+    /// Whether there is mail, and none of it can be opened: then we have no right to, and it is not about single files.
+    pub(super) fn is_closed(&self) -> bool {
+        let mail = self.directories.values().filter(|d| d.kind.is_mail() && d.kind != QueueKind::Maildrop);
+        let mut messages = mail.flat_map(|d| &d.entries).filter(|entry| entry.has(flag::MESSAGE)).peekable();
+        messages.peek().is_some() && messages.all(|entry| entry.has(flag::UNREADABLE))
     }
 
     /// How many files it knows.
@@ -147,15 +182,46 @@ impl Spool {
         }
         let trust = !on_network(&root);
         let now = Clock::now().wall;
-        for kind in QueueKind::ALL {
-            let mut paths = vec![kind.name().as_bytes().to_vec()];
-            while let Some(path) = paths.pop() {
-                self.visit(&root, kind, path, &mut paths, trust, now)?;
-            }
-        }
+        self.forget_left();
+        self.round(&root, Round::First { trust }, now)?;
+        self.come_to_rest(&root, now)?;
         self.sweep(&root, begun)?;
         self.last = Some(begun);
         Ok(())
+    }
+
+    /// Visits every directory once; says whether any was listed.
+    fn round(&mut self, root: &OwnedFd, round: Round, now: i64) -> Result<bool, SpoolError> {
+        let mut listed = false;
+        for kind in QueueKind::ALL {
+            let mut paths = vec![kind.name().as_bytes().to_vec()];
+            while let Some(path) = paths.pop() {
+                listed |= self.visit(root, kind, path, &mut paths, round, now)?;
+            }
+        }
+        Ok(listed)
+    }
+
+    /// Lists what changed while the others were listed, until nothing did.
+    fn come_to_rest(&mut self, root: &OwnedFd, now: i64) -> Result<(), SpoolError> {
+        let until = Instant::now() + ROUNDS_TIME;
+        for _ in 0..ROUNDS {
+            if self.directories.values().any(Directory::is_uncertain) {
+                thread::sleep(directory::STEP);
+            }
+            // What left in the round before and came nowhere was delivered or deleted.
+            self.forget_left();
+            self.at_rest = !self.round(root, Round::Changed, now)?;
+            if self.at_rest || Instant::now() >= until {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn forget_left(&mut self) {
+        let extras = &mut store(&mut self.store).extras;
+        self.on_its_way.drain(..).for_each(|(_, entry)| entry.release(extras));
     }
 
     /// Lists the directory at `path` if it may have changed, and pushes those below it.
@@ -165,25 +231,33 @@ impl Spool {
         kind: QueueKind,
         path: Vec<u8>,
         paths: &mut Vec<Vec<u8>>,
-        trust: bool,
+        round: Round,
         now: i64,
-    ) -> Result<(), SpoolError> {
+    ) -> Result<bool, SpoolError> {
+        let mut listed = false;
         let stat = match statat(root, path.as_slice(), AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => stat,
-            Err(Errno::NOENT) => return self.gone(kind, &path),
+            Err(Errno::NOENT) => return self.gone(kind, &path).map(|()| false),
             Err(e) => return Err(self.error(&path, e)),
         };
         let busy = matches!(kind, QueueKind::Maildrop | QueueKind::Incoming | QueueKind::Active);
         let directory = self.directories.entry(path.clone()).or_insert_with(|| Directory::new(kind));
-        if busy || !trust || directory.may_have_changed(&stat) {
+        let look = match round {
+            Round::First { trust } => busy || !trust || directory.may_have_changed(&stat),
+            Round::Changed => directory.has_changed(&stat) || directory.is_uncertain(),
+        };
+        if look {
             let fd = match open_directory(root, &path) {
                 Ok(fd) => fd,
-                Err(Errno::NOENT) => return self.gone(kind, &path),
+                Err(Errno::NOENT) => return self.gone(kind, &path).map(|()| false),
                 Err(e) => return Err(self.error(&path, e)),
             };
+            listed = true;
+            let names_only = matches!(round, Round::Changed);
             let (logs, threads) = if self.built { (false, BUILDERS) } else { (true, READERS) };
-            let at = Place { root: root.as_fd(), defer_depth: self.defer_depth, store: &self.store, logs, threads };
-            if let Err(e) = directory.list(&fd, at, now, &mut self.hands) {
+            let (defer_depth, store) = (self.defer_depth, &self.store);
+            let at = Place { root: root.as_fd(), defer_depth, store, logs, threads, names_only };
+            if let Err(e) = directory.list(&fd, at, now, &mut self.hands, &mut self.on_its_way) {
                 return Err(self.error(&path, e));
             }
         }
@@ -201,7 +275,7 @@ impl Spool {
             .cloned()
             .collect();
         stale.iter().for_each(|p| self.forget(p));
-        Ok(())
+        Ok(listed)
     }
 
     /// A directory is not there: nothing is in it, unless it is one no Postfix is without.
@@ -249,8 +323,8 @@ impl Spool {
                 Err(e) => return Err(self.error(&path, e)),
             };
             let Some(directory) = self.directories.get_mut(&path) else { continue };
-            let at =
-                Place { root: root.as_fd(), defer_depth: self.defer_depth, store: &self.store, logs: true, threads };
+            let (defer_depth, store) = (self.defer_depth, &self.store);
+            let at = Place { root: root.as_fd(), defer_depth, store, logs: true, threads, names_only: false };
             match directory.sweep(&fd, at, &mut self.hands, quota) {
                 Ok(looked_at) => quota = quota.saturating_sub(looked_at),
                 Err(e) => return Err(self.error(&path, e)),
@@ -259,31 +333,36 @@ impl Spool {
         Ok(())
     }
 
-    /// What was on its way while it was listed is in two directories, and counts where it was found last.
-    fn moved(&self) -> FxHashSet<(QueueKind, u64)> {
+    /// What is in two directories counts where it was found last; what left one and came into another is on its way no more.
+    fn moved(&mut self) -> FxHashSet<(QueueKind, u64)> {
         let mut moved = FxHashSet::default();
-        // The others are listed afterwards, or hold what never moves to one of these.
-        let busy = [QueueKind::Incoming, QueueKind::Active];
-        let mut early: FxHashMap<u64, QueueKind> = FxHashMap::default();
-        let listed = |kinds: &[QueueKind]| {
-            let mut found: Vec<&Directory> = self.directories.values().filter(|d| kinds.contains(&d.kind)).collect();
-            found.retain(|d| d.looked_at >= self.last);
-            found.sort_by_key(|d| d.kind);
-            found
-        };
-        for directory in listed(&busy) {
+        let mut found: FxHashMap<u64, (Option<Instant>, QueueKind)> = FxHashMap::default();
+        // At rest nothing is in two directories but what somebody linked; the small queues are looked at all the same.
+        let small = [QueueKind::Incoming, QueueKind::Active];
+        let any = self.directories.values().any(|d| small.contains(&d.kind) && !d.entries.is_empty());
+        if self.at_rest && !any {
+            return moved;
+        }
+        for directory in self.directories.values() {
+            let listed = directory.listed.map(|(at, _)| at);
             for entry in &directory.entries {
-                if let Some(before) = early.insert(entry.key, directory.kind) {
-                    moved.insert((before, entry.key));
+                let here = (listed, directory.kind);
+                let Some(there) = found.insert(entry.key, here) else { continue };
+                if there.1 != here.1 {
+                    let (earlier, later) = if there <= here { (there, here) } else { (here, there) };
+                    moved.insert((earlier.1, entry.key));
+                    found.insert(entry.key, later);
                 }
             }
         }
-        if !early.is_empty() {
-            for directory in listed(&[QueueKind::Deferred, QueueKind::Hold]) {
-                let twice = directory.entries.iter().filter_map(|entry| Some((*early.get(&entry.key)?, entry.key)));
-                moved.extend(twice);
+        let extras = &mut store(&mut self.store).extras;
+        self.on_its_way.retain(|(_, entry)| {
+            let lost = !found.contains_key(&entry.key);
+            if !lost {
+                entry.release(extras);
             }
-        }
+            lost
+        });
         moved
     }
 
@@ -298,54 +377,58 @@ impl Spool {
         let mut group_bits = 0;
         let late = clock.wall.saturating_sub(i64::try_from(2 * queue_run_delay.as_secs()).unwrap_or(i64::MAX));
         let late = entry::seconds(late);
-        for directory in self.directories.values() {
-            let kind = directory.kind;
+        for queue in self.directories.values() {
+            *queues[queue.kind.position()].ignored.get_or_insert(0) += queue.foreign;
+        }
+        let mut book = |kind: QueueKind, entry: &Entry| {
             let row = &mut queues[kind.position()];
-            *row.overdue.get_or_insert(0) += 0;
-            *row.ignored.get_or_insert(0) += directory.foreign;
             // postdrop writes 0744; in maildrop the bits mean nothing.
             let bits_are_orders = kind.is_mail() && kind != QueueKind::Maildrop;
             let of_interest = matches!(kind, QueueKind::Incoming | QueueKind::Active | QueueKind::Deferred);
-            for entry in &directory.entries {
-                if !moved.is_empty() && moved.contains(&(kind, entry.key)) {
-                    // Its domains keep their numbers for as long as it refers to them.
-                    entry.each_domain(extras, |domain, _| {
-                        if let Some(used) = used.get_mut(domain as usize) {
-                            *used = true;
-                        }
-                    });
-                    continue;
-                }
-                group_bits += u64::from(bits_are_orders && entry.has(flag::GROUP_BITS));
-                if !entry.has(flag::MESSAGE) {
-                    *row.ignored.get_or_insert(0) += 1;
-                    continue;
-                }
-                let recipients = entry.recipients(extras);
-                let arrival = i64::from(entry.arrival);
-                row.add(&clock, arrival, u64::from(recipients), u64::from(entry.size));
-                row.unreadable += u64::from(entry.has(flag::UNREADABLE));
-                row.null_senders += u64::from(entry.has(flag::NULL_SENDER));
-                row.forced_expire += u64::from(entry.has(flag::FORCED_EXPIRE));
-                if kind == QueueKind::Deferred {
-                    *row.overdue.get_or_insert(0) += u64::from(entry.mtime < late);
-                    entry.each_reason(extras, |reason, count| {
-                        if let Some(sum) = reasons.get_mut(reason) {
-                            *sum += u64::from(count);
-                        }
-                    });
-                }
-                entry.each_domain(extras, |domain, count| {
-                    let domain = domain as usize;
-                    if let (Some(used), Some(waiting)) = (used.get_mut(domain), waiting.get_mut(domain)) {
+            if !moved.is_empty() && moved.contains(&(kind, entry.key)) {
+                // Its domains keep their numbers for as long as it refers to them.
+                entry.each_domain(extras, |domain, _| {
+                    if let Some(used) = used.get_mut(domain as usize) {
                         *used = true;
-                        if of_interest {
-                            waiting.add(count, arrival);
-                        }
+                    }
+                });
+                return;
+            }
+            group_bits += u64::from(bits_are_orders && entry.has(flag::GROUP_BITS));
+            if !entry.has(flag::MESSAGE) {
+                *row.ignored.get_or_insert(0) += 1;
+                return;
+            }
+            let recipients = entry.recipients(extras);
+            let arrival = i64::from(entry.arrival);
+            let passing = matches!(kind, QueueKind::Maildrop | QueueKind::Incoming);
+            let since = if passing { i64::from(entry.time) } else { arrival };
+            row.add(&clock, arrival, since, u64::from(recipients), entry.octets(extras));
+            row.unreadable += u64::from(entry.has(flag::UNREADABLE));
+            row.null_senders += u64::from(entry.has(flag::NULL_SENDER));
+            row.forced_expire += u64::from(entry.has(flag::FORCED_EXPIRE));
+            if kind == QueueKind::Deferred {
+                *row.overdue.get_or_insert(0) += u64::from(entry.time < late);
+                entry.each_reason(extras, |reason, count| {
+                    if let Some(sum) = reasons.get_mut(reason) {
+                        *sum += u64::from(count);
                     }
                 });
             }
+            entry.each_domain(extras, |domain, count| {
+                let domain = domain as usize;
+                if let (Some(used), Some(waiting)) = (used.get_mut(domain), waiting.get_mut(domain)) {
+                    *used = true;
+                    if of_interest {
+                        waiting.add(count, arrival);
+                    }
+                }
+            });
+        };
+        for directory in self.directories.values() {
+            directory.entries.iter().for_each(|entry| book(directory.kind, entry));
         }
+        self.on_its_way.iter().for_each(|(kind, entry)| book(*kind, entry));
         let backlog = Backlog::pick(names, &waiting, wanted);
         names.retain(|number| used.get(number as usize).copied().unwrap_or(true));
         // A queue whose directory does not exist is empty.

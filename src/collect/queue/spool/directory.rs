@@ -14,7 +14,10 @@ use rustix::{
     fd::OwnedFd,
     fs::{AtFlags, FileType, RawDir, SeekFrom, Stat, fstat, seek, statat},
 };
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime};
+
+/// Steps of the kernel's time stamps are no longer (CONFIG_HZ=100).
+pub(super) const STEP: Duration = Duration::from_millis(12);
 
 /// A directory.
 pub(super) struct Directory {
@@ -27,6 +30,10 @@ pub(super) struct Directory {
     pub(super) foreign: u64,
     /// Its mtime when it was listed last, where that can be trusted.
     mtime: Option<(i64, u64)>,
+    /// Its mtime when it was listed last, trusted or not.
+    listed_mtime: (i64, u64),
+    /// When that was, on both clocks.
+    pub(super) listed: Option<(Instant, SystemTime)>,
     /// When all its files had been looked at last.
     pub(super) looked_at: Option<Instant>,
     /// Whether defer logs of its files are still to be read.
@@ -66,6 +73,8 @@ impl Directory {
             children: Vec::new(),
             foreign: 0,
             mtime: None,
+            listed_mtime: (0, 0),
+            listed: None,
             looked_at: None,
             due: false,
             sweeping: None,
@@ -74,6 +83,22 @@ impl Directory {
 
     pub(super) fn may_have_changed(&self, stat: &Stat) -> bool {
         self.mtime != Some(mtime(stat))
+    }
+
+    /// Whether something entered or left it since it was listed, as far as its mtime shows.
+    pub(super) fn has_changed(&self, stat: &Stat) -> bool {
+        self.listed_mtime != mtime(stat)
+    }
+
+    /// Whether it may have changed again right after it was listed without its mtime showing it: the kernel's time stamps
+    /// have steps of some milliseconds.
+    pub(super) fn is_uncertain(&self) -> bool {
+        let Some((_, at)) = self.listed else { return false };
+        let (seconds, nanoseconds) = self.listed_mtime;
+        let Ok(seconds) = u64::try_from(seconds) else { return false };
+        let changed = SystemTime::UNIX_EPOCH.checked_add(Duration::new(seconds, nanoseconds as u32 % 1_000_000_000));
+        // Changed after the listing began, by another clock than ours: the future is no reason to look for ever.
+        changed.is_some_and(|changed| at.duration_since(changed).is_ok_and(|before| before < STEP))
     }
 
     pub(super) fn distrust(&mut self) {
@@ -85,8 +110,17 @@ impl Directory {
     }
 
     /// Lists it: files not there any more are forgotten, changed ones read again, new ones read.
-    pub(super) fn list(&mut self, fd: &OwnedFd, at: Place<'_>, now: i64, hands: &mut Hands) -> rustix::io::Result<()> {
-        let begun = Instant::now();
+    ///
+    /// Those that left are handed over in `left`.
+    pub(super) fn list(
+        &mut self,
+        fd: &OwnedFd,
+        at: Place<'_>,
+        now: i64,
+        hands: &mut Hands,
+        left: &mut Vec<(QueueKind, Entry)>,
+    ) -> rustix::io::Result<()> {
+        let (begun, wall) = (Instant::now(), SystemTime::now());
         // Before the first entry is read: what changes from now on shows in the mtime of the next time.
         let stat = fstat(fd)?;
         let mut found = Listed::default();
@@ -101,7 +135,7 @@ impl Directory {
         self.entries.retain(|entry| {
             let seen = entry.has(flag::SEEN);
             if !seen {
-                entry.release(extras);
+                left.push((self.kind, *entry));
             }
             seen
         });
@@ -122,6 +156,13 @@ impl Directory {
         self.children = found.children;
         self.foreign = found.foreign;
         self.mtime = (now.saturating_sub(stat.st_mtime) >= YOUNG).then(|| mtime(&stat));
+        self.listed_mtime = mtime(&stat);
+        self.listed = Some((begun, wall));
+        if at.names_only {
+            // New files have been read, and the others wait for the sweep as they did.
+            self.due |= !at.logs && self.kind == QueueKind::Deferred && !self.entries.is_empty();
+            return Ok(());
+        }
         self.looked_at = Some(begun);
         self.due = !at.logs && self.kind == QueueKind::Deferred && !self.entries.is_empty();
         self.sweeping = None;

@@ -12,12 +12,13 @@ pub(super) struct Entry {
     pub(super) key: u64,
     /// Fingerprint of ctime, which every change of content, mode or times moves.
     pub(super) stamp: u32,
-    /// Seconds of mtime: in deferred, the next attempt.
-    pub(super) mtime: u32,
+    /// Seconds since 1970: in deferred the next attempt (mtime), in maildrop and incoming when it came there (ctime of the
+    /// rename).
+    pub(super) time: u32,
     /// When the message arrived, in seconds since 1970.
     pub(super) arrival: u32,
-    /// Octets, up to 4 GiB.
-    pub(super) size: u32,
+    /// Octets; [`LARGE`] where they are in [`Extras`].
+    size: u32,
     /// [`flag`]s, the reason's class, and above them the number of recipients.
     bits: u32,
     /// The recipients' domain; with [`flag::EXTRA`] the place in [`Extras`].
@@ -40,6 +41,8 @@ pub(super) mod flag {
     pub(in super::super) const DUE: u32 = 1 << 11;
 }
 
+/// A message of 4 GiB or more.
+const LARGE: u32 = u32::MAX;
 const REASON: u32 = 0xf;
 const COUNT_SHIFT: u32 = 12;
 /// More recipients than this are counted in [`Extras`].
@@ -72,8 +75,20 @@ pub(super) fn seconds(time: i64) -> u32 {
 impl Entry {
     /// A file without recipients.
     pub(super) fn new(key: u64, stat: &Stat, flags: u32) -> Self {
-        let (mtime, size) = (seconds(stat.st_mtime), u32::try_from(stat.st_size).unwrap_or(u32::MAX));
-        Self { key, stamp: stamp(stat), mtime, arrival: mtime, size, bits: flags, link: 0 }
+        let time = seconds(stat.st_mtime);
+        Self { key, stamp: stamp(stat), time, arrival: time, size: 0, bits: flags, link: 0 }
+    }
+
+    /// How large the message is; to be followed by [`set_recipients`](Self::set_recipients), which keeps what is large.
+    pub(super) fn set_octets(&mut self, octets: u64, found: &mut Recipients) {
+        self.size = u32::try_from(octets).unwrap_or(LARGE);
+        found.octets = (self.size == LARGE).then_some(octets);
+    }
+
+    /// Octets.
+    pub(super) fn octets(&self, extras: &Extras) -> u64 {
+        let large = || extras.of(self)?.iter().find_map(Share::octets);
+        (self.size == LARGE).then(large).flatten().unwrap_or(self.size.into())
     }
 
     pub(super) fn has(&self, flag: u32) -> bool {
@@ -154,6 +169,8 @@ const MOST: usize = 1 << 16;
 pub(super) struct Recipients {
     domains: Vec<(Domain, u32)>,
     reasons: Vec<(u8, u32)>,
+    /// Of a message whose size does not fit into an [`Entry`].
+    octets: Option<u64>,
 }
 
 impl Recipients {
@@ -161,6 +178,7 @@ impl Recipients {
         self.domains.clear();
         self.domains.shrink_to(MOST);
         self.reasons.clear();
+        self.octets = None;
     }
 
     pub(super) fn add(&mut self, domain: Domain) {
@@ -195,6 +213,7 @@ impl Recipients {
     /// Domain, number and reason where there is one domain and one reason (or none) for all: nearly all mail.
     fn compact(&self) -> Option<(Domain, u32, u32)> {
         let (domain, count) = match self.domains.as_slice() {
+            _ if self.octets.is_some() => return None,
             [] => (0, 0),
             [(domain, count)] if *count <= COUNT_MOST => (*domain, *count),
             _ => return None,
@@ -212,11 +231,17 @@ impl Recipients {
 enum Share {
     Domain(Domain, u32),
     Reason(u8, u32),
+    /// The size of the message: upper and lower half.
+    Octets(u32, u32),
 }
 
 impl Share {
     fn domain(&self) -> Option<(Domain, u32)> {
         if let Self::Domain(domain, count) = *self { Some((domain, count)) } else { None }
+    }
+
+    fn octets(&self) -> Option<u64> {
+        if let Self::Octets(upper, lower) = *self { Some(u64::from(upper) << 32 | u64::from(lower)) } else { None }
     }
 
     fn reason(&self) -> Option<(usize, u32)> {
@@ -239,7 +264,8 @@ impl Extras {
     pub(super) fn add(&mut self, found: &Recipients) -> u32 {
         let domains = found.domains.iter().map(|(domain, count)| Share::Domain(*domain, *count));
         let reasons = found.reasons.iter().map(|(reason, count)| Share::Reason(*reason, *count));
-        let shares = Some(domains.chain(reasons).collect());
+        let octets = found.octets.map(|octets| Share::Octets((octets >> 32) as u32, octets as u32));
+        let shares = Some(domains.chain(reasons).chain(octets).collect());
         match self.free.pop() {
             Some(place) => {
                 self.slots[place as usize] = shares;

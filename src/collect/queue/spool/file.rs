@@ -5,7 +5,7 @@ use super::{
     entry::{self, Entry, Extras, Recipients, flag},
 };
 use crate::postfix::{
-    defer_log,
+    defer_log::DeferLog,
     queue::QueueKind,
     queue_file::{QueueFileError, Reader},
     queue_id::hash_path,
@@ -28,8 +28,14 @@ const READY: u32 = 0o700;
 /// S_IXGRP (MAIL_QUEUE_STAT_EXPIRE): return it at the next attempt.
 const FORCED_EXPIRE: u32 = 0o010;
 const GROUP: u32 = 0o070;
-/// Nearly every defer log fits into the first read.
-const FIRST_READ: usize = 4 << 10;
+/// Nearly every defer log fits into the first piece; a large one is read in larger ones.
+const FIRST_PIECE: usize = 4 << 10;
+const PIECE: usize = 64 << 10;
+/// No defer log is longer: some ten million recipients.
+const LONGEST_LOG: u64 = 4 << 30;
+/// Where a defer log is looked for that is not where hash_queue_depth has it: `postfix start` moves the logs after a change,
+/// and the new parameter is known here some seconds later.
+const OTHER_DEPTHS: std::ops::RangeInclusive<usize> = 0..=4;
 
 /// What the entries refer to.
 #[derive(Default)]
@@ -49,20 +55,29 @@ pub(super) struct Place<'a> {
     pub(super) logs: bool,
     /// How many threads may look at files.
     pub(super) threads: usize,
+    /// Whether only the names matter: files that are known are not looked at again.
+    pub(super) names_only: bool,
+}
+
+/// A defer log while it is read.
+#[derive(Default)]
+struct Log {
+    piece: Vec<u8>,
+    reader: DeferLog,
 }
 
 /// What one who reads needs again and again.
 pub(super) struct Tools {
     reader: Reader,
     recipients: Recipients,
-    log: Vec<u8>,
+    log: Log,
     /// Whether files may be read without touching their access time.
     no_atime: bool,
 }
 
 impl Default for Tools {
     fn default() -> Self {
-        Self { reader: Reader::default(), recipients: Recipients::default(), log: Vec::new(), no_atime: true }
+        Self { reader: Reader::default(), recipients: Recipients::default(), log: Log::default(), no_atime: true }
     }
 }
 
@@ -99,6 +114,9 @@ impl<'a> Place<'a> {
         known: &Entry,
         tools: &mut Tools,
     ) -> rustix::io::Result<Look> {
+        if self.names_only {
+            return Ok(Look::Same);
+        }
         match statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) if entry::stamp(&stat) == known.stamp => Ok(match self.logs && known.has(flag::DUE) {
                 true => Look::Changed(self.with_reasons(name, known, tools)),
@@ -138,7 +156,8 @@ impl<'a> Place<'a> {
             Err(Errno::NOENT) => return Ok(Look::Gone),
             // A symbolic link, a socket.
             Err(Errno::LOOP | Errno::NXIO) => return Ok(Look::Foreign),
-            Err(Errno::ACCESS) => match statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
+            // What cannot be opened is there all the same: it costs its own recipients, and no other message.
+            Err(Errno::ACCESS | Errno::PERM | Errno::IO) => match statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
                 Ok(stat) => (None, stat),
                 Err(Errno::NOENT) => return Ok(Look::Gone),
                 Err(e) => return Err(e),
@@ -157,15 +176,20 @@ impl<'a> Place<'a> {
             // Half written, or set aside by Postfix as corrupt.
             return Ok(Look::Changed(entry));
         }
-        let Some(file) = file else {
-            // Local submissions belong to their users: mail_owner may list but not open them, as showq.
-            return if kind == QueueKind::Maildrop || !mail {
-                entry.set(flag::MESSAGE | flag::UNREADABLE);
-                Ok(Look::Changed(entry))
-            } else {
-                Err(Errno::ACCESS)
-            };
+        if matches!(kind, QueueKind::Maildrop | QueueKind::Incoming) {
+            // When it came into this queue, and not when the message arrived (`postsuper -r`, `postfix reload`).
+            entry.time = entry::seconds(stat.st_ctime);
+        }
+        let octets = u64::try_from(stat.st_size).unwrap_or(0);
+        let unreadable = |mut entry: Entry, recipients: &mut Recipients| {
+            entry.set(flag::MESSAGE | flag::UNREADABLE);
+            recipients.clear();
+            entry.set_octets(octets, recipients);
+            entry.set_recipients(recipients, |found| self.store().extras.add(found));
+            Ok(Look::Changed(entry))
         };
+        // Local submissions belong to their users: mail_owner may list but not open them, as showq.
+        let Some(file) = file else { return unreadable(entry, &mut tools.recipients) };
         let no_trace = tools.no_trace();
         let Tools { reader, recipients, log, .. } = tools;
         recipients.clear();
@@ -176,20 +200,20 @@ impl<'a> Place<'a> {
         match read {
             Ok(envelope) => {
                 entry.set(flag::MESSAGE | if envelope.null_sender { flag::NULL_SENDER } else { 0 });
-                entry.arrival = envelope.arrival.map_or(entry.mtime, entry::seconds);
-                if let Some(size) = envelope.size {
-                    entry.size = u32::try_from(size).unwrap_or(u32::MAX);
-                }
+                entry.arrival = envelope.arrival.map_or_else(|| entry::seconds(stat.st_mtime), entry::seconds);
+                entry.set_octets(envelope.size.unwrap_or(octets), recipients);
             }
             // In corrupt and saved everything counts that was put there.
-            Err(_) if !mail => entry.set(flag::MESSAGE),
-            Err(QueueFileError::Io(e)) if e.kind() == io::ErrorKind::PermissionDenied => return Err(Errno::ACCESS),
+            Err(_) if !mail => {
+                entry.set(flag::MESSAGE);
+                entry.set_octets(octets, recipients);
+            }
+            Err(QueueFileError::Io(_)) => return unreadable(entry, recipients),
             Err(_) => return Ok(Look::Changed(entry)),
         }
         if kind == QueueKind::Deferred {
             if self.logs {
-                self.read_defer_log(name, no_trace, log);
-                defer_log::read(log, |reason| recipients.add_reason(reason));
+                self.read_defer_log(name, no_trace, log, recipients);
             } else {
                 entry.set(flag::DUE);
             }
@@ -203,41 +227,57 @@ impl<'a> Place<'a> {
     fn with_reasons(&self, name: &CStr, known: &Entry, tools: &mut Tools) -> Entry {
         let no_trace = tools.no_trace();
         let Tools { recipients, log, .. } = tools;
-        self.read_defer_log(name, no_trace, log);
         recipients.clear();
-        known.each_domain(&self.store().extras, |domain, count| recipients.add_many(domain, count));
-        defer_log::read(log, |reason| recipients.add_reason(reason));
+        let octets = {
+            let store = self.store();
+            known.each_domain(&store.extras, |domain, count| recipients.add_many(domain, count));
+            known.octets(&store.extras)
+        };
+        self.read_defer_log(name, no_trace, log, recipients);
         let mut entry = known.without_recipients();
         entry.clear(flag::DUE);
+        entry.set_octets(octets, recipients);
         entry.set_recipients(recipients, |found| self.store().extras.add(found));
         entry
     }
 
-    /// The defer log of a message; empty where there is none.
-    fn read_defer_log(&self, name: &CStr, no_trace: OFlags, log: &mut Vec<u8>) {
-        log.clear();
-        let name = name.to_bytes();
-        let path = [b"defer/", hash_path(name, self.defer_depth).as_slice(), name].concat();
-        let options = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | no_trace;
-        let Ok(fd) = openat(self.root, path, options, Mode::empty()) else { return };
-        let file = File::from(fd);
-        // A log half read gives half the reasons; there is no better answer, and the next attempt writes it anew.
-        let mut filled = 0;
-        while filled < defer_log::LONGEST {
-            log.resize(FIRST_READ.max(filled * 2), 0);
-            match file.read_at(&mut log[filled..], filled as u64) {
+    /// The reasons in the defer log of a message; none where there is no log.
+    fn read_defer_log(&self, name: &CStr, no_trace: OFlags, log: &mut Log, recipients: &mut Recipients) {
+        let Some(file) = self.open_defer_log(name.to_bytes(), no_trace) else { return };
+        let mut waiting = |reason| recipients.add_reason(reason);
+        log.reader.clear();
+        let (mut size, mut offset) = (FIRST_PIECE, 0_u64);
+        while offset < LONGEST_LOG {
+            log.piece.resize(size, 0);
+            match file.read_at(&mut log.piece, offset) {
                 Ok(count) => {
-                    let all = log.len() - filled;
-                    filled += count;
+                    log.reader.feed(&log.piece[..count], &mut waiting);
+                    offset += count as u64;
                     // A regular file gives less than asked for only at its end.
-                    if count < all {
+                    if count < size {
+                        log.reader.finish(&mut waiting);
                         break;
                     }
+                    size = PIECE;
                 }
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                // What was read counts; the next attempt to deliver writes it anew.
                 Err(_) => break,
             }
         }
-        log.truncate(filled);
+    }
+
+    fn open_defer_log(&self, name: &[u8], no_trace: OFlags) -> Option<File> {
+        let options = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | no_trace;
+        let others = OTHER_DEPTHS.filter(|depth| *depth != self.defer_depth);
+        for depth in std::iter::once(self.defer_depth).chain(others) {
+            let path = [b"defer/", hash_path(name, depth).as_slice(), name].concat();
+            match openat(self.root, path, options, Mode::empty()) {
+                Ok(fd) => return Some(File::from(fd)),
+                Err(Errno::NOENT) => {}
+                Err(_) => return None,
+            }
+        }
+        None
     }
 }
