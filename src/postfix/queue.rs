@@ -47,6 +47,11 @@ impl QueueKind {
         self as usize - 1
     }
 
+    /// Whether files are written where they are, and become messages by their mode; into the other queues they are moved.
+    pub fn is_written_in_place(self) -> bool {
+        matches!(self, Self::Maildrop | Self::Incoming)
+    }
+
     /// Whether mailq(1) counts what is in it.
     pub fn is_mail(self) -> bool {
         !matches!(self, Self::Corrupt | Self::Saved)

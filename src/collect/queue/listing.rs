@@ -39,9 +39,9 @@ pub(super) struct Listing {
 impl Listing {
     /// Asks the instance's showq.
     ///
-    /// showq lists one queue after the other, the hold queue last. What goes from it to deferred meanwhile (`postsuper -H`),
-    /// or from anywhere to maildrop (`postsuper -r`), is in no list; then it is asked again. The fullest list counts, since
-    /// none has a message twice.
+    /// showq lists one queue after the other: maildrop, active, incoming, deferred, hold. What goes the other way meanwhile
+    /// (`postsuper -H` and `-r`, a queue run) is in no list, and what pickup makes of mail in maildrop is in it twice, under
+    /// two ids. So where mail moved that way it is asked again. Of lists that mail moved through the fullest counts.
     pub(super) fn read(
         &mut self,
         queue_directory: &Path,
@@ -56,11 +56,13 @@ impl Listing {
             let mut count = Count::new(&self.passing);
             let format = showq::list(queue_directory, patience, &mut count)?;
             let messages = count.messages();
-            if best.as_ref().is_none_or(|(most, _)| *most <= messages) {
+            count.settled = before == moved(queue_directory);
+            let settled = count.settled;
+            if settled || best.as_ref().is_none_or(|(most, _)| *most <= messages) {
                 passing = std::mem::take(&mut count.passing);
                 best = Some((messages, count.finish(format, wanted)));
             }
-            if before == moved(queue_directory) || begun.elapsed() > QUICK {
+            if settled || begun.elapsed() > QUICK {
                 break;
             }
         }
@@ -87,6 +89,8 @@ struct Count<'a> {
     waiting: Vec<Waiting>,
     reasons: [u64; DeferReason::ALL.len()],
     seen: FxHashSet<u64>,
+    /// Whether no mail moved against the order of the list.
+    settled: bool,
     current: Option<Current>,
 }
 
@@ -116,6 +120,7 @@ impl<'a> Count<'a> {
             waiting: Vec::new(),
             reasons: Default::default(),
             seen: FxHashSet::default(),
+            settled: true,
             current: None,
         }
     }
@@ -153,6 +158,7 @@ impl<'a> Count<'a> {
             clock: self.clock,
             queues,
             merged,
+            settled: self.settled,
             backlog: Backlog::pick(&self.names, &self.waiting, wanted),
             reasons: Some(self.reasons),
             group_bits: None,

@@ -54,6 +54,13 @@ pub static REGISTRATION: Registration = Registration {
 const PACE: u32 = 20;
 /// Where nobody answered and it cost nothing to ask it is asked again so soon: a Postfix that was started shows at once.
 const SOON: Duration = Duration::from_secs(2);
+/// For so long are the last values shown instead of a sum that may never have been true, because mail moved all the time it
+/// was counted.
+const HOLD_BACK: Duration = Duration::from_secs(60);
+/// Such a reading is repeated so soon, or as soon as pacing allows.
+const UNSETTLED: Duration = Duration::from_secs(1);
+/// One that takes longer comes too seldom to be left out.
+const LONG: Duration = Duration::from_secs(3);
 /// So long does a refresh wait for a reading before it looks whether the agent is to stop.
 const WAIT: Duration = Duration::from_millis(200);
 /// A reading that takes longer is no longer waited for; it may still come.
@@ -87,6 +94,8 @@ struct Watched {
     /// Whether the next reading is to follow at once.
     unfinished: bool,
     snapshot: Option<Snapshot>,
+    /// When the reading began that gave it.
+    as_of: Instant,
     space: Option<Space>,
     /// Why the last reading failed.
     error: Option<String>,
@@ -143,6 +152,7 @@ impl QueueCollector {
             method: "",
             unfinished: false,
             snapshot: None,
+            as_of: now,
             space: None,
             error: None,
         }
@@ -213,10 +223,15 @@ impl QueueCollector {
         let configured = watched.instance.settings.queue.interval;
         watched.unfinished = reading.unfinished;
         match &reading.result {
-            Ok(_) => {
+            Ok((_, snapshot)) => {
                 let pace = if reading.building { took } else { took * (PACE + 1) };
                 watched.interval = configured.max(pace);
-                watched.due = watched.begun + if reading.unfinished { took } else { watched.interval };
+                let next = match (reading.unfinished, snapshot.settled) {
+                    (true, _) => took,
+                    (false, true) => watched.interval,
+                    (false, false) => watched.interval.min(pace.max(UNSETTLED)),
+                };
+                watched.due = watched.begun + next;
                 watched.source.set_interval(watched.interval);
             }
             Err(e) => {
@@ -230,6 +245,8 @@ impl QueueCollector {
         let disabled = watched.instance.is_disabled();
         watched.error = reading.result.as_ref().err().map(ToString::to_string);
         match reading.result {
+            // It is repeated, and until then the last values are nearer to the truth.
+            Ok((_, snapshot)) if !snapshot.settled && took < LONG && watched.can_wait() => {}
             Ok((method, snapshot)) => {
                 watched.source.success(method, took);
                 if watched.method != method {
@@ -237,6 +254,7 @@ impl QueueCollector {
                     watched.method = method;
                 }
                 watched.snapshot = Some(snapshot);
+                watched.as_of = watched.begun;
             }
             // Nobody expects it to run, and so nobody to answer.
             Err(_) if disabled => {
@@ -325,6 +343,12 @@ impl Watched {
         self.instance = instance.clone();
         self.reader = self.reader.map(|reader| reader.follow(instance));
         self
+    }
+
+    /// Whether the values that are shown are good enough for another while.
+    fn can_wait(&self) -> bool {
+        let good = self.snapshot.is_some() && self.source.status() == Status::Ok;
+        good && self.as_of.elapsed() < HOLD_BACK.max(self.interval * 2)
     }
 
     /// The interval by which the status of a failing source is judged. Its values may be as old as the next reading was

@@ -90,6 +90,8 @@ pub(super) struct Snapshot {
     pub(super) queues: [Option<Queue>; 7],
     /// Whether mail of queues that are `None` stands in another one (showq's text up to 3.0).
     pub(super) merged: bool,
+    /// Whether all of it was so at one moment; else mail moved all the time, and the sum may never have been true.
+    pub(super) settled: bool,
     pub(super) backlog: Backlog,
     /// Recipients by [`DeferReason`]; `None` until all defer logs have been read.
     pub(super) reasons: Option<[u64; DeferReason::ALL.len()]>,

@@ -14,9 +14,11 @@
 //!
 //! Mail moves while it is counted: from one directory that was listed already into another one that was as well, and it
 //! would be missing, or the other way round, and it would count twice. So when all have been listed the directories that
-//! changed meanwhile are listed again, names only, until none has: then all of them were as they were found at one moment. On
-//! a host where that moment does not come, what is in two directories counts where it was found last, and what left one
-//! during the last round and is in none counts once more: it was there a few milliseconds ago, and may be on its way.
+//! changed meanwhile, or changed so lately that their time stamps may not show it, are listed again, names only, until all
+//! are as they were: then they were so at one moment, that between the two rounds. Where that moment does not come for half
+//! a second what is in two directories counts where it was found last, and what left one during the last round and is in
+//! none counts once more: it was there a few milliseconds ago, and may be on its way. Such a sum may never have been true;
+//! the snapshot says so, and the collector reads again before it shows another one.
 //!
 //! Nothing here writes, locks or follows a symbolic link. A file that vanished is normal.
 
@@ -53,9 +55,11 @@ use std::{
 const SWEEP: Duration = Duration::from_secs(565);
 /// So many defer logs are read at a reading while some are due.
 const LOGS: usize = 1 << 17;
-/// So often are directories that change listed again, and for so long.
-const ROUNDS: usize = 40;
+/// For so long are directories that change listed again.
 const ROUNDS_TIME: Duration = Duration::from_millis(500);
+/// The pause between two rounds while mail moves: it begins and ends with so much.
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(16);
 /// An mtime this young may stand still although the directory changes again: time stamps are coarse.
 const YOUNG: i64 = 2;
 /// So many threads build an index. More than small hosts have CPUs to spare: where the files have to come from a disk they
@@ -190,33 +194,32 @@ impl Spool {
         Ok(())
     }
 
-    /// Visits every directory once; says whether any was listed.
+    /// Visits every directory once; says whether any is another than it was.
     fn round(&mut self, root: &OwnedFd, round: Round, now: i64) -> Result<bool, SpoolError> {
-        let mut listed = false;
+        let mut changed = false;
         for kind in QueueKind::ALL {
             let mut paths = vec![kind.name().as_bytes().to_vec()];
             while let Some(path) = paths.pop() {
-                listed |= self.visit(root, kind, path, &mut paths, round, now)?;
+                changed |= self.visit(root, kind, path, &mut paths, round, now)?;
             }
         }
-        Ok(listed)
+        Ok(changed)
     }
 
     /// Lists what changed while the others were listed, until nothing did.
     fn come_to_rest(&mut self, root: &OwnedFd, now: i64) -> Result<(), SpoolError> {
-        let until = Instant::now() + ROUNDS_TIME;
-        for _ in 0..ROUNDS {
-            if self.directories.values().any(Directory::is_uncertain) {
-                thread::sleep(directory::STEP);
-            }
+        let begun = Instant::now();
+        let mut pause = FIRST_PAUSE;
+        loop {
             // What left in the round before and came nowhere was delivered or deleted.
             self.forget_left();
             self.at_rest = !self.round(root, Round::Changed, now)?;
-            if self.at_rest || Instant::now() >= until {
-                break;
+            if self.at_rest || begun.elapsed() >= ROUNDS_TIME {
+                return Ok(());
             }
+            thread::sleep(pause);
+            pause = (pause * 2).min(LONGEST_PAUSE);
         }
-        Ok(())
     }
 
     fn forget_left(&mut self) {
@@ -224,7 +227,7 @@ impl Spool {
         self.on_its_way.drain(..).for_each(|(_, entry)| entry.release(extras));
     }
 
-    /// Lists the directory at `path` if it may have changed, and pushes those below it.
+    /// Lists the directory at `path` if it may have changed, and pushes those below it; says whether it did change.
     fn visit(
         &mut self,
         root: &OwnedFd,
@@ -234,10 +237,10 @@ impl Spool {
         round: Round,
         now: i64,
     ) -> Result<bool, SpoolError> {
-        let mut listed = false;
+        let mut changed = false;
         let stat = match statat(root, path.as_slice(), AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => stat,
-            Err(Errno::NOENT) => return self.gone(kind, &path).map(|()| false),
+            Err(Errno::NOENT) => return self.gone(kind, &path),
             Err(e) => return Err(self.error(&path, e)),
         };
         let busy = matches!(kind, QueueKind::Maildrop | QueueKind::Incoming | QueueKind::Active);
@@ -249,17 +252,17 @@ impl Spool {
         if look {
             let fd = match open_directory(root, &path) {
                 Ok(fd) => fd,
-                Err(Errno::NOENT) => return self.gone(kind, &path).map(|()| false),
+                Err(Errno::NOENT) => return self.gone(kind, &path),
                 Err(e) => return Err(self.error(&path, e)),
             };
-            listed = true;
             let names_only = matches!(round, Round::Changed);
             let (logs, threads) = if self.built { (false, BUILDERS) } else { (true, READERS) };
             let (defer_depth, store) = (self.defer_depth, &self.store);
             let at = Place { root: root.as_fd(), defer_depth, store, logs, threads, names_only };
-            if let Err(e) = directory.list(&fd, at, now, &mut self.hands, &mut self.on_its_way) {
-                return Err(self.error(&path, e));
-            }
+            changed = match directory.list(&fd, at, now, &mut self.hands, &mut self.on_its_way) {
+                Ok(changed) => changed,
+                Err(e) => return Err(self.error(&path, e)),
+            };
         }
         let below = |child: u8| [&path, &b"/"[..], &[child]].concat();
         let children = directory.children.clone();
@@ -274,25 +277,26 @@ impl Spool {
             .filter(|p| p.get(path.len() + 1).is_none_or(|c| !children.contains(c)))
             .cloned()
             .collect();
-        stale.iter().for_each(|p| self.forget(p));
-        Ok(listed)
+        for path in &stale {
+            changed |= self.forget(path);
+        }
+        Ok(changed)
     }
 
-    /// A directory is not there: nothing is in it, unless it is one no Postfix is without.
-    fn gone(&mut self, kind: QueueKind, path: &[u8]) -> Result<(), SpoolError> {
+    /// A directory is not there: nothing is in it, unless it is one no Postfix is without. Says whether that is news.
+    fn gone(&mut self, kind: QueueKind, path: &[u8]) -> Result<bool, SpoolError> {
         if path == kind.name().as_bytes()
             && matches!(kind, QueueKind::Incoming | QueueKind::Active | QueueKind::Deferred)
         {
             return Err(SpoolError::Missing(self.root.join(kind.name())));
         }
-        self.forget(path);
-        Ok(())
+        Ok(self.forget(path))
     }
 
-    fn forget(&mut self, path: &[u8]) {
-        if let Some(directory) = self.directories.remove(path) {
-            directory.release(&mut store(&mut self.store).extras);
-        }
+    fn forget(&mut self, path: &[u8]) -> bool {
+        let Some(directory) = self.directories.remove(path) else { return false };
+        directory.release(&mut store(&mut self.store).extras);
+        true
     }
 
     /// Looks again at so many files that all have been looked at within [`SWEEP`].
@@ -440,6 +444,7 @@ impl Spool {
             clock,
             queues: queues.map(Some),
             merged: false,
+            settled: self.at_rest,
             backlog,
             reasons: (!self.directories.values().any(|d| d.due)).then_some(reasons),
             group_bits: Some(group_bits),

@@ -17,7 +17,7 @@ use rustix::{
 use std::time::{Duration, Instant, SystemTime};
 
 /// Steps of the kernel's time stamps are no longer (CONFIG_HZ=100).
-pub(super) const STEP: Duration = Duration::from_millis(12);
+const STEP: Duration = Duration::from_millis(12);
 
 /// A directory.
 pub(super) struct Directory {
@@ -51,6 +51,8 @@ pub(super) struct Listed {
     pub(super) children: Vec<u8>,
     /// How many are neither.
     pub(super) foreign: u64,
+    /// Whether a file that is known became a message, or is none any more.
+    pub(super) turned: bool,
 }
 
 /// What listing and reading need again and again.
@@ -91,14 +93,18 @@ impl Directory {
     }
 
     /// Whether it may have changed again right after it was listed without its mtime showing it: the kernel's time stamps
-    /// have steps of some milliseconds.
+    /// have steps of some milliseconds, and what is written in maildrop and incoming becomes a message by its mode alone.
     pub(super) fn is_uncertain(&self) -> bool {
+        if self.kind.is_written_in_place() && self.entries.iter().any(|entry| !entry.has(flag::MESSAGE)) {
+            return true;
+        }
         let Some((_, at)) = self.listed else { return false };
         let (seconds, nanoseconds) = self.listed_mtime;
         let Ok(seconds) = u64::try_from(seconds) else { return false };
         let changed = SystemTime::UNIX_EPOCH.checked_add(Duration::new(seconds, nanoseconds as u32 % 1_000_000_000));
-        // Changed after the listing began, by another clock than ours: the future is no reason to look for ever.
-        changed.is_some_and(|changed| at.duration_since(changed).is_ok_and(|before| before < STEP))
+        // Changed long after the listing began, by another clock than ours: the future is no reason to look for ever.
+        let distance = |changed| at.duration_since(changed).unwrap_or_else(|after| after.duration());
+        changed.is_some_and(|changed| distance(changed) < STEP)
     }
 
     pub(super) fn distrust(&mut self) {
@@ -109,9 +115,11 @@ impl Directory {
         self.entries.iter().for_each(|entry| entry.release(extras));
     }
 
-    /// Lists it: files not there any more are forgotten, changed ones read again, new ones read.
+    /// Lists it: files not there any more are forgotten, changed ones read again, new ones read. Says whether it holds
+    /// another set of messages than before, or held one in between.
     ///
-    /// Those that left are handed over in `left`.
+    /// Those that left are handed over in `left`; not those of maildrop, which are never moved from there: pickup(8) makes new
+    /// ones of them.
     pub(super) fn list(
         &mut self,
         fd: &OwnedFd,
@@ -119,7 +127,7 @@ impl Directory {
         now: i64,
         hands: &mut Hands,
         left: &mut Vec<(QueueKind, Entry)>,
-    ) -> rustix::io::Result<()> {
+    ) -> rustix::io::Result<bool> {
         let (begun, wall) = (Instant::now(), SystemTime::now());
         // Before the first entry is read: what changes from now on shows in the mtime of the next time.
         let stat = fstat(fd)?;
@@ -132,10 +140,15 @@ impl Directory {
             found.new.iter().for_each(|entry| entry.release(extras));
             return Err(e);
         }
+        let mut changed = self.has_changed(&stat) || found.turned || !found.new.is_empty();
+        let kind = self.kind;
         self.entries.retain(|entry| {
             let seen = entry.has(flag::SEEN);
-            if !seen {
-                left.push((self.kind, *entry));
+            changed |= !seen;
+            if !seen && kind == QueueKind::Maildrop {
+                entry.release(extras);
+            } else if !seen {
+                left.push((kind, *entry));
             }
             seen
         });
@@ -153,6 +166,8 @@ impl Directory {
         if self.entries.capacity() > self.entries.len() + self.entries.len() / 4 + 64 {
             self.entries.shrink_to(self.entries.len() + self.entries.len() / 16);
         }
+        found.children.sort_unstable();
+        changed |= self.children != found.children;
         self.children = found.children;
         self.foreign = found.foreign;
         self.mtime = (now.saturating_sub(stat.st_mtime) >= YOUNG).then(|| mtime(&stat));
@@ -161,12 +176,12 @@ impl Directory {
         if at.names_only {
             // New files have been read, and the others wait for the sweep as they did.
             self.due |= !at.logs && self.kind == QueueKind::Deferred && !self.entries.is_empty();
-            return Ok(());
+            return Ok(changed);
         }
         self.looked_at = Some(begun);
         self.due = !at.logs && self.kind == QueueKind::Deferred && !self.entries.is_empty();
         self.sweeping = None;
-        Ok(())
+        Ok(changed)
     }
 
     /// Marks the known files that are there, and finds all else.
@@ -221,6 +236,7 @@ impl Directory {
         let (mut looks, result) = files.look(self.kind, fd, &self.entries, at, tools);
         let mut store = at.store();
         for (place, new) in looks.changed {
+            found.turned |= self.entries[place as usize].has(flag::MESSAGE) != new.has(flag::MESSAGE);
             self.entries[place as usize].release(&mut store.extras);
             self.entries[place as usize] = new;
             looks.same.push(place);

@@ -55,7 +55,7 @@ pub(super) struct Place<'a> {
     pub(super) logs: bool,
     /// How many threads may look at files.
     pub(super) threads: usize,
-    /// Whether only the names matter: files that are known are not looked at again.
+    /// Whether only the names matter: messages that are known are not looked at again.
     pub(super) names_only: bool,
 }
 
@@ -114,7 +114,7 @@ impl<'a> Place<'a> {
         known: &Entry,
         tools: &mut Tools,
     ) -> rustix::io::Result<Look> {
-        if self.names_only {
+        if self.names_only && (!kind.is_written_in_place() || known.has(flag::MESSAGE)) {
             return Ok(Look::Same);
         }
         match statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
