@@ -461,7 +461,7 @@ fn rotate(directory: &Path, naming: Naming, copytruncate: bool) {
 
 fn append(directory: &Path, from: u32, lines: u32) {
     let mut log = OpenOptions::new().append(true).create(true).open(directory.join("mail.log")).unwrap();
-    (from..from + lines).for_each(|n| writeln!(log, "{n} a new line").unwrap());
+    (from..from + lines).for_each(|n| writeln!(log, "{n} a new line that is as long as real ones").unwrap());
 }
 
 /// Reads until nothing comes any more; lines and the most rotated files that were open.

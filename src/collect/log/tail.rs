@@ -7,7 +7,7 @@
 
 use crate::postfix::log::line::LONGEST;
 use flate2::read::MultiGzDecoder;
-use memchr::{memchr, memrchr};
+use memchr::{memchr, memrchr, memrchr_iter};
 use serde::{Deserialize, Serialize};
 use std::{
     fs::{self, File, Metadata, OpenOptions},
@@ -25,6 +25,8 @@ const HEAD: usize = 1_024;
 const ENDING: u64 = 4_096;
 /// A line shorter than this is none that has a timestamp and a text.
 const SIGNIFICANT: usize = 24;
+/// So many lines in a row have to be the same where a rotation would look alike.
+const EVIDENCE: usize = 5;
 /// In this many octets at the end of a file the last line that was counted is looked for.
 const SEARCHED: u64 = 8 << 20;
 
@@ -335,9 +337,14 @@ impl Tail {
         if self.size >= offset && read_at(new, &mut same, begin).ok()? == length && same == counted {
             return Some(offset);
         }
-        // Removed lines move everything. The last line is looked for from the end.
+        // Removed lines move everything. What was counted last is looked for from the end: one line of it where the old file
+        // has no name any more, since it was replaced. One that was renamed may be a rotation, and the new one may begin with
+        // the line that ended it, so there more of it has to be the same.
+        let replaced = before.metadata().is_ok_and(|meta| meta.nlink() == 0);
         let line = counted.strip_suffix(b"\n")?;
-        let line = &counted[memrchr(b'\n', line).map_or(0, |newline| newline + 1)..];
+        let mut lines = memrchr_iter(b'\n', line).map(|newline| newline + 1);
+        let begin = if replaced { lines.next().unwrap_or(0) } else { lines.nth(EVIDENCE - 1)? };
+        let line = &counted[begin..];
         if line.len() < SIGNIFICANT {
             return None;
         }
