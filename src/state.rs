@@ -21,9 +21,19 @@ use std::{
 type Migration = fn(&[u8]) -> Option<Vec<u8>>;
 
 /// How a file of an older version is brought to the next one, by its name and the version it has. Whoever raises a file's
-/// version adds a line here and a test with a file as the older agent wrote it: counters must outlive an upgrade. All
-/// files are of version 1 so far.
-const MIGRATIONS: &[(&str, u32, Migration)] = &[];
+/// version adds a line here and a test with a file as the older agent wrote it: counters must outlive an upgrade.
+const MIGRATIONS: &[(&str, u32, Migration)] = &[("instances", 1, instances_1), ("process", 1, process_1)];
+
+/// Version 1 had the names of the instances only, not those of their services.
+fn instances_1(payload: &[u8]) -> Option<Vec<u8>> {
+    let instances: serde_json::Value = serde_json::from_slice(payload).ok()?;
+    serde_json::to_vec(&serde_json::json!({ "instances": instances, "services": {} })).ok()
+}
+
+/// Version 1 had the indices of the services as well, which the instances take over; what is left reads as it is.
+fn process_1(payload: &[u8]) -> Option<Vec<u8>> {
+    Some(payload.to_vec())
+}
 
 /// Octets of a state file. The log's has 9 MB when every queue id it can remember is remembered.
 const LARGEST: u64 = 64 << 20;

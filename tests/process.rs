@@ -10,14 +10,13 @@ use postfix_agentx::{
     collect::{
         self, Collector, Context,
         health::{AgentCounters, Health},
+        instance::InstanceCollector,
         process::{Patience, ProcessCollector},
     },
     config::{self, Config},
     mib::{Publisher, View},
-    postfix::instance::Instance,
     smi::{self, Objects},
     state::StateDirectory,
-    stop::Stop,
 };
 use rustix::process::Signal;
 use std::{
@@ -139,11 +138,10 @@ fn a_pickup_that_leaves_after_each_wakeup_rests_also_for_a_judge_without_patienc
     let publisher = Publisher::new([1].into(), &collect::catalogue());
     let health = Health::new(publisher.clone(), AgentCounters::default());
     let directory = StateDirectory::open(state.path()).unwrap();
-    let context = Context::new(Arc::new(Config::default()), publisher.clone(), health, directory);
     let settings = config::Instance { config_directory: postfix.config_directory(), ..Default::default() };
-    context
-        .instances
-        .set(vec![Arc::new(Instance { index: 1, ..Instance::read(&settings, &Stop::default()).unwrap() })]);
+    let config = Config { instances: vec![settings], ..Config::default() };
+    let context = Context::new(Arc::new(config), publisher.clone(), health, directory);
+    collect::runner::run_once(&mut InstanceCollector::new(context.clone()));
     let patience = Patience { certain: Duration::from_millis(500), late: Duration::from_secs(4) };
     let mut collector = ProcessCollector::with_patience(context, patience);
     let column = |view: &View, column| match view.get(&[1, 1, 8, 1, 1, column, 1, PICKUP], Instant::now()) {

@@ -19,14 +19,12 @@ use postfix_agentx::{
     collect::{
         self, Collector, Context,
         health::{AgentCounters, Health},
+        instance::Instance,
         log::LogCollector,
     },
     config::{self, Config, LogSource},
     mib::Publisher,
-    postfix::{
-        instance::Instance,
-        log::{Line, text},
-    },
+    postfix::log::{Line, text},
     state::StateDirectory,
 };
 use rustix::time::{ClockId, clock_gettime};

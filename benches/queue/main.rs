@@ -24,11 +24,11 @@ use postfix_agentx::{
     collect::{
         self, Collector, Context, Next,
         health::{AgentCounters, Health},
+        instance::Instance,
         queue::QueueCollector,
     },
     config::{self, Config, QueueSource},
     mib::Publisher,
-    postfix::instance::Instance,
     smi::{Objects, Value},
     state::StateDirectory,
 };

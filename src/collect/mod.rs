@@ -12,7 +12,6 @@ pub mod process;
 pub mod queue;
 pub mod registry;
 pub mod runner;
-pub mod services;
 mod throttled;
 
 pub use throttled::Throttled;
@@ -46,14 +45,8 @@ impl Registration {
 }
 
 /// All collectors. `health` is the last one: where each runs once, it publishes what the others reported.
-pub static COLLECTORS: &[&Registration] = &[
-    &instance::REGISTRATION,
-    // Before the log, which shows its events beside the services found here.
-    &process::REGISTRATION,
-    &log::REGISTRATION,
-    &queue::REGISTRATION,
-    &health::REGISTRATION,
-];
+pub static COLLECTORS: &[&Registration] =
+    &[&instance::REGISTRATION, &process::REGISTRATION, &log::REGISTRATION, &queue::REGISTRATION, &health::REGISTRATION];
 
 /// Every table the agent serves.
 pub fn catalogue() -> Vec<&'static dyn AnyTable> {
@@ -80,8 +73,6 @@ pub struct Context {
     pub state: StateDirectory,
     /// Programs master has stopped starting: from the log, for the processes.
     pub throttled: Throttled,
-    /// Which number an entry of master.cf has: from the processes, for the log.
-    pub services: services::ServiceIndices,
     /// The end of these collectors. Those that follow a changed configuration have one of their own.
     pub stop: Stop,
     /// Where notifications go; `None` where no session with a master is held (`dump`, `check`).
@@ -91,8 +82,8 @@ pub struct Context {
 impl Context {
     /// No instance is known yet.
     pub fn new(config: Arc<Config>, publisher: Publisher, health: health::Health, state: StateDirectory) -> Self {
-        let (instances, throttled, services, stop) = Default::default();
-        Self { config, publisher, health, instances, state, throttled, services, stop, notifier: None }
+        let (instances, throttled, stop) = Default::default();
+        Self { config, publisher, health, instances, state, throttled, stop, notifier: None }
     }
 
     /// For the collectors that follow a changed configuration: what is shared stays, and only they hear of their stop.

@@ -7,11 +7,10 @@ use crate::{
     collect::{
         Context,
         health::{Severity, Status, Subject},
+        instance::Instance,
     },
     config::{Config, DEFAULT_PATH},
-    postfix::{instance::Instance, postconf},
     state::{StateDirectory, StateError},
-    stop::Stop,
     wiring::{Once, link_config},
 };
 use std::{
@@ -28,10 +27,10 @@ pub(super) fn run(file: Option<&Path>) -> Result<ExitCode, Failure> {
     let (finding, running) = state(&config);
     findings.push(finding);
     findings.push(snmpd(&config, running)?);
-    let once = Once::collect(config, stop.clone());
+    let once = Once::collect(config, stop);
     findings.extend(once.context.state.refused().map(|e| Finding::new(Mark::Wrong, "state directory", e.to_string())));
     sources(&once.context, &mut findings);
-    once.context.instances.current().iter().for_each(|instance| labels(instance, &stop, &mut findings));
+    once.context.instances.current().iter().for_each(|instance| labels(instance, &mut findings));
 
     let mut out = io::stdout().lock();
     let wrong = findings.iter().any(|f| f.mark == Mark::Wrong);
@@ -151,10 +150,9 @@ fn sources(context: &Context, findings: &mut Vec<Finding>) {
 
 /// Lines whose label does not begin with the instance's syslog_name are counted for another instance, or for none. Stock
 /// Debian hard-codes such a label for relay, which is wrong in every instance but the default one.
-fn labels(instance: &Instance, stop: &Stop, findings: &mut Vec<Finding>) {
-    // A sidecar has no postconf; what it cannot tell, nobody can.
-    let Ok(labels) = postconf::labels(&instance.config_directory, stop) else { return };
-    for (service, label) in labels {
+fn labels(instance: &Instance, findings: &mut Vec<Finding>) {
+    let services = instance.services.as_deref().unwrap_or_default();
+    for (service, label) in services.iter().filter_map(|s| Some((s.key(), s.label.as_deref()?))) {
         let rest = label.strip_prefix(&instance.syslog_name);
         if !rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
             let text = format!(

@@ -20,6 +20,8 @@ pub struct Entry {
     pub limit: Option<u32>,
     /// The command, without arguments and as master passes it on: relative to daemon_directory.
     pub command: String,
+    /// What follows the command.
+    pub arguments: String,
 }
 
 /// The wakeup column.
@@ -43,6 +45,28 @@ impl Entry {
     /// The command's last component, as log lines and `ps` show it.
     pub fn program(&self) -> &str {
         last_component(&self.command)
+    }
+
+    /// The value that `-o name=value` gives a parameter in this entry, as it is written there; also in braces.
+    pub fn option(&self, name: &str) -> Option<&str> {
+        let mut rest = self.arguments.as_str();
+        while let Some(at) = rest.find("-o") {
+            let begins_word = rest[..at].chars().next_back().is_none_or(char::is_whitespace);
+            rest = rest[at + 2..].trim_start();
+            if !begins_word {
+                continue;
+            }
+            let setting = match rest.strip_prefix('{') {
+                Some(inner) => inner.split('}').next()?,
+                None => rest.split_whitespace().next()?,
+            };
+            if let Some((found, value)) = setting.split_once('=')
+                && found.trim() == name
+            {
+                return Some(value.trim());
+            }
+        }
+        None
     }
 
     /// How many processes master lets it have; 0 is any number.
@@ -81,10 +105,16 @@ fn entry(line: &str) -> Result<Entry, MasterCfError> {
         line.truncate(line.floor_char_boundary(60));
         MasterCfError { line, what }
     };
-    let columns: Vec<&str> = line.split_ascii_whitespace().take(8).collect();
-    let [name, kind, _private, _unprivileged, _chroot, wakeup, limit, command] = columns[..] else {
+    let mut columns = [""; 8];
+    let mut rest = line;
+    for column in &mut columns {
+        rest = rest.trim_ascii_start();
+        (*column, rest) = rest.split_at(rest.find(|c: char| c.is_ascii_whitespace()).unwrap_or(rest.len()));
+    }
+    let [name, kind, _private, _unprivileged, _chroot, wakeup, limit, command] = columns;
+    if command.is_empty() {
         return Err(wrong("it has fewer than 8 columns"));
-    };
+    }
     let wakeup = match wakeup {
         "-" | "0" | "0?" => None,
         text => {
@@ -97,7 +127,14 @@ fn entry(line: &str) -> Result<Entry, MasterCfError> {
         "-" => None,
         number => Some(number.parse().map_err(|_| wrong("maxproc is no number"))?),
     };
-    Ok(Entry { name: name.to_owned(), kind: kind.to_owned(), wakeup, limit, command: command.to_owned() })
+    Ok(Entry {
+        name: name.to_owned(),
+        kind: kind.to_owned(),
+        wakeup,
+        limit,
+        command: command.to_owned(),
+        arguments: rest.trim_ascii().to_owned(),
+    })
 }
 
 /// What a process under master says of its entry.
@@ -173,6 +210,9 @@ scalemail-backend unix - n n       -       2       pipe flags=R user=scalemail a
         assert_eq!(entries[6].kind, "unix-dgram");
         assert_eq!((entries[7].name.as_str(), entries[8].kind.as_str()), ("[::1]:25", "pass"));
         assert_eq!((entries[9].name.as_str(), entries[9].limit), ("scalemail-backend", Some(2)));
+        assert_eq!(entries[1].option("syslog_name"), Some("postfix/sub"));
+        assert_eq!((entries[1].option("smtpd_banner"), entries[1].option("v")), (Some("hello world"), None));
+        assert_eq!(entries[9].arguments, "flags=R user=scalemail argv=/usr/lib/scalemail ${nexthop}");
         assert_eq!(parse("\n"), Ok(vec![]));
         let twice = parse("x unix - - n - 2 smtp\nx inet n - n - 3 smtpd\nx unix - - n - 4 lmtp\n").unwrap();
         let twice: Vec<_> = twice.iter().map(|e| (e.kind.as_str(), e.limit, e.program())).collect();

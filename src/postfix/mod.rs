@@ -4,11 +4,9 @@
 pub mod access;
 pub mod defer_log;
 pub mod defer_reason;
-pub mod instance;
 pub mod log;
 pub mod master;
 pub mod master_cf;
-pub mod postconf;
 pub mod queue;
 pub mod queue_file;
 pub mod queue_id;

@@ -139,7 +139,9 @@ fn an_edit_without_effect_is_the_same_instance_and_master_cf_another() {
     host.main_cf("# a comment\n");
     assert!(Arc::ptr_eq(&before, &host.instance().unwrap()));
     fs::write(host.dir.path().join("etc/master.cf"), "smtp unix - - n - 7 smtp\n").unwrap();
-    assert!(!Arc::ptr_eq(&before, &host.instance().unwrap()), "who reads master.cf must be told");
+    let after = host.instance().unwrap();
+    assert!(!Arc::ptr_eq(&before, &after), "who works with its services must be told");
+    assert_eq!(after.services.as_ref().unwrap()[0].entry.limit, Some(7));
 }
 
 #[test]
@@ -160,4 +162,48 @@ fn another_master_may_be_of_another_version() {
     drop(first);
     let _second = Master::start(&mut host).unwrap();
     assert_eq!(host.instance().unwrap().version, "3.7.12");
+}
+
+#[test]
+fn services_come_when_master_cf_can_be_read_and_stay_when_it_cannot() {
+    let mut host = Host::new("");
+    let master_cf = host.dir.path().join("etc/master.cf");
+    let text = fs::read_to_string(&master_cf).unwrap();
+    fs::remove_file(&master_cf).unwrap();
+    let source = |host: &Host| {
+        let column = |column| host.get(&[1, 1, 3, 1, column, 1, 5]).unwrap();
+        (column(4), column(9).to_string())
+    };
+    let before = host.instance().unwrap();
+    assert_eq!((before.services.clone(), source(&host).0), (None, Value::Integer(3)), "failing");
+    assert!(source(&host).1.contains("master.cf"), "{}", source(&host).1);
+    assert_eq!(host.source().0, Value::Integer(1), "the instance itself is known");
+    fs::write(&master_cf, format!("{text}587 inet n - n - - smtpd -o syslog_name=${{queue_directory}}/x\n")).unwrap();
+    let after = host.instance().unwrap();
+    let services = after.services.as_ref().unwrap();
+    assert_eq!(source(&host), (Value::Integer(1), "\"\"".into()));
+    let label = format!("{}/x", host.dir.path().join("spool").display());
+    assert_eq!((services[1].index, services[1].label.as_deref()), (Some(2), Some(&*label)), "expanded by Postfix");
+    fs::write(&master_cf, "rubbish\n").unwrap();
+    assert!(Arc::ptr_eq(&after, &host.instance().unwrap()), "as they were last");
+    assert_eq!(source(&host).0, Value::Integer(2), "stale");
+    // The order of the file is no identity, and neither is this process.
+    fs::write(&master_cf, format!("587 inet n - n - - smtpd\nlmtp unix - - n - - lmtp\n{text}")).unwrap();
+    host.collector = InstanceCollector::new(host.context.clone());
+    let services = host.instance().unwrap().services.clone().unwrap();
+    assert_eq!(services.iter().map(|s| s.index).collect::<Vec<_>>(), [Some(2), Some(3), Some(1)]);
+}
+
+/// As 0.1.0 left it.
+#[test]
+fn the_indices_of_0_1_0_stay() {
+    let mut host = Host::new("");
+    let state = &host.context.state;
+    state.save_bytes(STATE, 1, br#"{"first":1,"names":["gone","postfix"]}"#).unwrap();
+    let account = r#"{"services":{"first":1,"names":["x/unix","y/unix","smtp/unix"]},"total":{"base":0,"last":0,"master":null},"service_cpu":{},"daemons":{},"counted":[]}"#;
+    let process = format!(r#"{{"boot":"b","instances":{{"2":{account}}}}}"#);
+    state.save_bytes("process", 1, process.as_bytes()).unwrap();
+    host.collector = InstanceCollector::new(host.context.clone());
+    let instance = host.instance().unwrap();
+    assert_eq!((instance.index, instance.services.as_ref().unwrap()[0].index), (2, Some(3)));
 }

@@ -93,7 +93,7 @@ fn read(path: &Path, engine: &mut Engine, source: &mut Source, progress: &mut dy
 fn result(engine: &Engine, sources: &[(&PathBuf, Source)], senders: usize) -> Vec<(String, Value)> {
     let root = Oid::from([1, 3]);
     let publisher = Publisher::new(root.clone(), TABLES);
-    let mut fragments = publish::fragments(engine, |_| true, &[], senders, |_, _| None);
+    let mut fragments = publish::fragments(engine, |_| true, &[], senders);
     let mut totals = Totals::default();
     engine.instances.iter().for_each(|i| totals.add(&Totals::default(), &Totals::of(&i.state)));
     fragments.push(TOTAL_MAIL.fragment(&[TotalRow { totals: Some(totals), since: 0, sessions: None }]));

@@ -82,6 +82,10 @@ pub struct Service {
     pub key: String,
     /// What runs.
     pub program: String,
+    /// What stands between the instance's syslog_name and the program in its lines, where it has a name of its own.
+    pub label: Option<String>,
+    /// postfixServiceIndex.
+    pub index: Option<u32>,
 }
 
 /// One instance: how to read its lines, and what they came to.
@@ -91,8 +95,10 @@ pub struct Instance {
     pub settings: Settings,
     /// What was counted.
     pub state: State,
-    /// Programs master has throttled since this was last emptied.
-    pub throttled: Vec<String>,
+    /// Programs master has throttled since this was last emptied, and the entries' keys where the log tells them.
+    pub throttled: Vec<(String, Option<String>)>,
+    /// The program whose process master lost last, and the entry it served: what it throttles next.
+    pub(super) lost: Option<(String, Option<usize>)>,
 }
 
 /// What was read from one file or journal.
@@ -273,7 +279,7 @@ impl Engine {
     /// Adds an instance with what it has counted so far. Returns its position.
     pub fn add(&mut self, settings: Settings, mut state: State) -> usize {
         state.ids.set_limit(self.options.queue_ids);
-        self.instances.push(Instance { settings, state, throttled: Vec::new() });
+        self.instances.push(Instance { settings, state, ..Instance::default() });
         self.instances.len() - 1
     }
 
@@ -481,11 +487,14 @@ fn suppressed(text: &[u8]) -> u64 {
 }
 
 impl Instance {
-    /// The entry of master.cf that a program with this label serves: the one of that name, else the first with that
-    /// program, since the log tells programs and not services.
+    /// The entry of master.cf that a program with this label serves: the one that logs under it, or has that name. Without a
+    /// label the first with that program that logs under none, since the log tells programs and not services.
     pub(super) fn serving(&self, label: &str, program: &str) -> Option<usize> {
         let services = || self.settings.services.iter().enumerate().filter(|(_, s)| s.program == program);
-        services().find(|(_, s)| s.name == label).or_else(|| services().next()).map(|(n, _)| n)
+        let labelled = || services().find(|(_, s)| !label.is_empty() && s.label.as_deref() == Some(label));
+        let named = || services().find(|(_, s)| s.name == label);
+        let nameless = || services().find(|(_, s)| s.label.is_none());
+        labelled().or_else(named).or_else(nameless).or_else(|| services().next()).map(|(n, _)| n)
     }
 
     /// The events of an entry of master.cf; of what is not known by `name`.

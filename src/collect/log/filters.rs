@@ -1,11 +1,14 @@
 //! What an instance's configuration says of mail that leaves Postfix and comes back, and of the DNS lists it asks: read from
-//! main.cf's parameters and the lines of `postconf -M` (FILTER_README, SMTPD_ACCESS_README, POSTSCREEN_README).
+//! main.cf's parameters and the entries of master.cf (FILTER_README, SMTPD_ACCESS_README, POSTSCREEN_README).
 //!
 //! A mail that comes back is known by XFORWARD's `orig_queue_id`, by the label of the service that takes it, or by the user a
 //! filter of pipe(8) runs as. smtpd does not log which service it is, so a service without a label cannot be told apart.
 
 use super::{flow::Filter, reject::DnsList};
-use crate::{config, postfix::instance::Instance};
+use crate::{
+    collect::instance::{Instance, Service},
+    config,
+};
 
 /// Ways of mail through filters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,36 +23,11 @@ pub(super) struct Routes {
     pub nameless: Vec<String>,
 }
 
-/// The value of `-o name=value` in a line of `postconf -M`; also in braces.
-fn overridden<'a>(line: &'a str, name: &str) -> Option<&'a str> {
-    let mut words = line.split_whitespace();
-    while let Some(word) = words.next() {
-        if word != "-o" {
-            continue;
-        }
-        let Some(setting) = words.next() else { break };
-        if setting.starts_with('{') {
-            let at = line.find(setting)?;
-            let inner = line[at + 1..].split('}').next()?;
-            if let Some((found, value)) = inner.split_once('=')
-                && found.trim() == name
-            {
-                return Some(value.trim());
-            }
-        } else if let Some((found, value)) = setting.split_once('=')
-            && found == name
-        {
-            return Some(value);
-        }
-    }
-    None
-}
-
 impl Routes {
-    /// Of main.cf's `content_filter`, the lines of master.cf, and the configuration's own.
-    pub(super) fn new(instance: &Instance, services: &str, config: &config::Log) -> Self {
+    /// Of main.cf's `content_filter`, the entries of master.cf, and the configuration's own.
+    pub(super) fn new(instance: &Instance, services: &[Service], config: &config::Log) -> Self {
         let main = instance.parameter("content_filter");
-        let of_services = services.lines().filter_map(|line| overridden(line, "content_filter"));
+        let of_services = services.iter().filter_map(|service| service.entry.option("content_filter"));
         let configured = config.filters.iter().map(String::as_str);
         let mut routes = Self::default();
         for filter in main.into_iter().chain(of_services).chain(configured).filter_map(Filter::new) {
@@ -61,24 +39,18 @@ impl Routes {
         if routes.filters.is_empty() {
             return routes;
         }
-        for line in services.lines() {
-            let columns: Vec<&str> = line.split_whitespace().collect();
-            let [name, kind, _, _, _, _, _, command, arguments @ ..] = &columns[..] else { continue };
-            match command.rsplit('/').next() {
+        for service in services {
+            let entry = &service.entry;
+            match entry.program() {
                 // Nothing more is to be filtered there.
-                Some("smtpd") if overridden(line, "content_filter") == Some("") => {
-                    let label = overridden(line, "syslog_name")
-                        .map(|label| label.replace("${service_name}", name).replace("$service_name", name))
-                        .and_then(|label| {
-                            Some(label.strip_prefix(&*instance.syslog_name)?.strip_prefix('/')?.to_owned())
-                        });
-                    match label {
-                        Some(label) => routes.labels.push(label.into_bytes()),
-                        None => routes.nameless.push(format!("{name}/{kind}")),
+                "smtpd" if entry.option("content_filter") == Some("") => {
+                    match service.label_below(&instance.syslog_name) {
+                        Some(label) => routes.labels.push(label.as_bytes().to_vec()),
+                        None => routes.nameless.push(service.key()),
                     }
                 }
-                Some("pipe") if routes.filters.iter().any(|filter| filter.is_through(name.as_bytes())) => {
-                    let user = arguments.iter().find_map(|word| word.strip_prefix("user="));
+                "pipe" if routes.filters.iter().any(|filter| filter.is_through(entry.name.as_bytes())) => {
+                    let user = entry.arguments.split_whitespace().find_map(|word| word.strip_prefix("user="));
                     routes.users.extend(user.map(|user| user.split(':').next().unwrap_or(user).to_owned()));
                 }
                 _ => {}
@@ -89,7 +61,7 @@ impl Routes {
 }
 
 /// The lists an instance's configuration names; `None` where postconf was not asked.
-pub(super) fn lists(instance: &Instance, services: &str) -> Option<Vec<DnsList>> {
+pub(super) fn lists(instance: &Instance, services: &[Service]) -> Option<Vec<DnsList>> {
     const RESTRICTIONS: [&str; 8] = [
         "smtpd_client_restrictions",
         "smtpd_helo_restrictions",
@@ -101,7 +73,8 @@ pub(super) fn lists(instance: &Instance, services: &str) -> Option<Vec<DnsList>>
         "smtpd_etrn_restrictions",
     ];
     instance.parameter("mail_version")?;
-    let settings = RESTRICTIONS.iter().filter_map(|name| instance.parameter(name)).chain([services]);
+    let settings = RESTRICTIONS.iter().filter_map(|name| instance.parameter(name));
+    let settings = settings.chain(services.iter().map(|service| service.entry.arguments.as_str()));
     let mut lists = Vec::new();
     for setting in settings {
         let words: Vec<&str> = setting
@@ -126,10 +99,11 @@ pub(super) fn lists(instance: &Instance, services: &str) -> Option<Vec<DnsList>>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::collect::instance::services_of;
     use std::path::Path;
 
     fn instance(parameters: &[(&str, &str)]) -> Instance {
-        crate::postfix::instance::tests::instance(Path::new("/nonexistent"), parameters)
+        crate::collect::instance::made_up::instance(Path::new("/nonexistent"), parameters)
     }
 
     const SERVICES: &str = "smtp inet n - n - - smtpd -o content_filter=filter:dummy\n\
@@ -141,14 +115,14 @@ mod tests {
 
     #[test]
     fn filters_named_in_master_cf() {
-        let routes = Routes::new(&instance(&[("content_filter", "")]), SERVICES, &config::Log::default());
+        let routes = Routes::new(&instance(&[("content_filter", "")]), &services_of(SERVICES), &config::Log::default());
         let filters: Vec<_> = ["filter:dummy", "scan:[127.0.0.1]:10024"].into_iter().filter_map(Filter::new).collect();
         assert_eq!(routes.filters, filters);
         assert_eq!((routes.labels, routes.users), (vec![b"back".to_vec()], vec!["filter".to_owned()]));
         assert_eq!(routes.nameless, ["127.0.0.1:10026/inet"]);
         let none = Routes::new(
             &instance(&[]),
-            "127.0.0.1:10026 inet n - n - - smtpd -o content_filter=",
+            &services_of("127.0.0.1:10026 inet n - n - - smtpd -o content_filter="),
             &config::Log::default(),
         );
         assert_eq!(none, Routes::default(), "without a filter nothing comes back");
@@ -164,7 +138,8 @@ mod tests {
             ),
             ("postscreen_dnsbl_sites", "abcdefghijklmnop1234567890.zen.dq.spamhaus.net=127.0.0.2*3, b.example*2"),
         ]);
-        let shown: Vec<_> = lists(&instance, SERVICES).unwrap_or_default().into_iter().map(|l| l.shown).collect();
+        let shown: Vec<_> =
+            lists(&instance, &services_of(SERVICES)).unwrap_or_default().into_iter().map(|l| l.shown).collect();
         assert_eq!(shown, ["zen.example", "dbl.example", "a.example", "zen.dq.spamhaus.net", "b.example"]);
     }
 }

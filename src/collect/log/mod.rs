@@ -45,10 +45,10 @@ use self::{
 use super::{
     Collector, Context, Next, Registration,
     health::{Condition, Severity, Source, SourceKind, Status, Subject},
-    instance::UNKNOWN,
+    instance::{Instance, UNKNOWN},
     registry::Registry,
 };
-use crate::{config::LogStart, postfix::instance::Instance};
+use crate::config::LogStart;
 use std::{
     collections::BTreeMap,
     sync::Arc,
@@ -185,7 +185,7 @@ impl LogCollector {
                 state.since = now();
                 self.dirty = true;
             }
-            let settings = places::settings(instance, &self.context.config.log, &self.context.stop);
+            let settings = places::settings(instance, &self.context.config.log);
             self.engine.add(settings, state);
             let disabled = places.disabled.contains(&position);
             let source = sources
@@ -318,8 +318,8 @@ impl LogCollector {
         }
         let live = self.streams.iter().all(|s| s.caught_up || s.twin_of.is_some());
         for instance in &mut self.engine.instances {
-            for program in instance.throttled.drain(..).filter(|_| live) {
-                self.context.throttled.note(instance.settings.index, &program);
+            for (program, entry) in instance.throttled.drain(..).filter(|_| live) {
+                self.context.throttled.note(instance.settings.index, &program, entry.as_deref());
             }
         }
         more
@@ -395,9 +395,7 @@ impl LogCollector {
         let sessions: Vec<_> = self.engine.instances.iter_mut().map(sessions).collect();
         let known = |position: usize| self.members.get(position).is_some_and(|m| m.known);
         let senders = self.context.config.log.senders as usize;
-        let mut fragments = publish::fragments(&self.engine, known, &sessions, senders, |instance, key| {
-            self.context.services.get(instance, key)
-        });
+        let mut fragments = publish::fragments(&self.engine, known, &sessions, senders);
         let whole = !self.members.is_empty() && self.members.iter().all(|m| m.known || !m.totals);
         let open = || {
             let counts = self.members.iter().zip(&sessions).filter(|(m, _)| m.totals);

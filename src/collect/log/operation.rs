@@ -59,16 +59,20 @@ impl Instance {
             let told = pid.and_then(|pid| self.state.pids.get(pid)).map(usize::from);
             let entry = told.or_else(|| self.serving("", &program));
             self.events(entry, &program).abnormal_exits += 1;
+            self.lost = Some((program, told));
             if let Some(pid) = pid {
                 self.state.pids.ended(pid);
                 self.state.sessions.remove(&pid);
             }
         } else if let Some(path) = body.strip_suffix(b": bad command startup -- throttling") {
             let program = program(path);
-            let entry = self.serving("", &program);
+            // master says it right after the end of the process that it could not start.
+            let told = self.lost.take().filter(|(lost, _)| *lost == program).and_then(|(_, entry)| entry);
+            let entry = told.or_else(|| self.serving("", &program));
             self.events(entry, &program).throttles += 1;
+            let key = told.and_then(|n| self.settings.services.get(n)).map(|service| service.key.clone());
             if self.throttled.len() < 1_024 {
-                self.throttled.push(program);
+                self.throttled.push((program, key));
             }
         } else if body.starts_with(b"service \"")
             && has(body, b" has reached its process limit ")

@@ -6,10 +6,9 @@ use super::{
     stream::Origin,
 };
 use crate::{
-    collect::services,
+    collect::instance::{self, Instance},
     config::{self, LogSource},
-    postfix::{instance::Instance, log::address::Form, master_cf, postconf},
-    stop::Stop,
+    postfix::log::address::Form,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -127,34 +126,10 @@ pub(super) fn warning(instance: &Instance) -> Option<String> {
     })
 }
 
-/// The entries of master.cf, and its lines; none where there is no postconf.
-fn services(instance: &Instance, stop: &Stop) -> (Vec<Service>, String) {
-    let text = match postconf::services(&instance.config_directory, stop) {
-        Ok(text) => text,
-        Err(e) => {
-            tracing::debug!(instance = instance.name, error = %e, "events of services are not counted");
-            return Default::default();
-        }
-    };
-    let entries = match master_cf::parse(&text) {
-        Ok(entries) => entries,
-        Err(e) => {
-            tracing::warn!(instance = instance.name, error = %e, "events of services are not counted");
-            return (Vec::new(), text);
-        }
-    };
-    let service = |entry: &master_cf::Entry| Service {
-        name: entry.name.clone(),
-        key: services::key(&entry.name, &entry.kind),
-        program: entry.program().to_owned(),
-    };
-    (entries.iter().map(service).collect(), text)
-}
-
 /// What the engine must know of an instance.
-pub(super) fn settings(instance: &Instance, config: &config::Log, stop: &Stop) -> Settings {
-    let (services, text) = services(instance, stop);
-    let routes = Routes::new(instance, &text, config);
+pub(super) fn settings(instance: &Instance, config: &config::Log) -> Settings {
+    let services = instance.services.as_deref().unwrap_or_default();
+    let routes = Routes::new(instance, services, config);
     if !routes.nameless.is_empty() {
         tracing::warn!(
             instance = instance.name,
@@ -171,9 +146,19 @@ pub(super) fn settings(instance: &Instance, config: &config::Log, stop: &Stop) -
         reinject_users: routes.users.iter().filter_map(|user| uid(user)).collect(),
         filters: routes.filters,
         reinject_labels: routes.labels,
-        services,
+        services: services.iter().map(|entry| service(entry, &instance.syslog_name)).collect(),
         addresses: addresses(instance),
-        dnsbl: filters::lists(instance, &text),
+        dnsbl: filters::lists(instance, services),
+    }
+}
+
+fn service(service: &instance::Service, syslog_name: &str) -> Service {
+    Service {
+        name: service.entry.name.clone(),
+        key: service.key(),
+        program: service.entry.program().to_owned(),
+        label: service.label_below(syslog_name).map(str::to_owned),
+        index: service.index,
     }
 }
 

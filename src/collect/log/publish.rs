@@ -39,7 +39,6 @@ pub(super) fn fragments(
     known: impl Fn(usize) -> bool,
     sessions: &[Option<FxHashMap<usize, u64>>],
     senders: usize,
-    service: impl Fn(u32, &str) -> Option<u32>,
 ) -> Vec<Fragment> {
     let instances =
         || engine.instances.iter().enumerate().filter(|(n, _)| known(*n)).map(|(_, i)| (i.settings.index, i));
@@ -98,10 +97,10 @@ pub(super) fn fragments(
         }
     }
     let services: Vec<ServiceRow> = instances()
-        .flat_map(|(instance, i)| i.settings.services.iter().map(move |entry| (instance, i, &entry.key)))
-        .filter_map(|(instance, i, key)| {
-            let events = i.state.services.get(key).cloned().unwrap_or_default();
-            Some(ServiceRow { instance, index: service(instance, key)?, events })
+        .flat_map(|(instance, i)| i.settings.services.iter().map(move |entry| (instance, i, entry)))
+        .filter_map(|(instance, i, entry)| {
+            let events = i.state.services.get(&entry.key).cloned().unwrap_or_default();
+            Some(ServiceRow { instance, index: entry.index?, events })
         })
         .collect();
     let transports = named(instances(), |i| &i.state.transports);

@@ -5,6 +5,7 @@ use crate::{
     collect::{
         catalogue,
         health::{AgentCounters, Health},
+        instance::services_of,
         runner::run_once,
     },
     config::{self, Config, LogSource},
@@ -34,7 +35,7 @@ impl Host {
         let directory = tempfile::tempdir().unwrap();
         let list = (1..).zip(instances).map(|(index, (name, syslog_name, files))| {
             let files = files.iter().map(|f| directory.path().join(f)).collect();
-            let mut instance = crate::postfix::instance::tests::instance(Path::new("/nonexistent"), &[]);
+            let mut instance = crate::collect::instance::made_up::instance(Path::new("/nonexistent"), &[]);
             instance.index = index;
             instance.name = (*name).into();
             instance.syslog_name = (*syslog_name).into();
@@ -396,4 +397,31 @@ fn a_journalctl_that_hangs_keeps_nobody_waiting() {
 fn all_tables_are_in_the_catalogue() {
     let names: Vec<&str> = catalogue().iter().map(|t| t.name()).collect();
     assert!(TABLES.iter().all(|t: &&dyn AnyTable| names.contains(&t.name())));
+}
+
+/// `587 inet … -o syslog_name=postfix/submission` is no entry of that name, and not the first smtpd.
+#[test]
+fn events_belong_to_the_entry_whose_label_tells() {
+    let mut host = Host::new(&[("postfix", "postfix", &["mail.log"])]);
+    let mut instance = (*host.instances[0]).clone();
+    let master_cf = "25 inet n - n - - smtpd\n587 inet n - n - - smtpd -o syslog_name=postfix/submission\n";
+    instance.services = Some(services_of(master_cf).into());
+    host.instances = vec![Arc::new(instance)];
+    host.config.log.from = LogStart::Start;
+    host.log(
+        "mail.log",
+        &[
+            "postfix/submission/smtpd[70]: fatal: bad boolean configuration: smtpd_tls_wrappermode = x",
+            "postfix/master[1]: warning: process /usr/lib/postfix/sbin/smtpd pid 70 exit status 1",
+            "postfix/master[1]: warning: /usr/lib/postfix/sbin/smtpd: bad command startup -- throttling",
+            "postfix/smtpd[71]: connect from unknown[192.0.2.1]",
+        ],
+    );
+    let mut agent = host.agent();
+    agent.refresh();
+    agent.refresh();
+    let events = |column, index| host.value(column, &[1, index]);
+    for column in ["postfixServiceEventAbnormalExits", "postfixServiceEventThrottles"] {
+        assert_eq!((events(column, 1), events(column, 2)), (Some(Value::Counter32(0)), Some(Value::Counter32(1))));
+    }
 }

@@ -4,7 +4,10 @@
 //! go back: what was served stands in the state directory.
 
 use super::sample::{Identity, Process, Sample};
-use crate::collect::registry::Registry;
+use crate::collect::{
+    instance::service_key,
+    registry::{NAMES, Registry},
+};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -35,10 +38,8 @@ impl Accounts {
 }
 
 /// The accounts of one instance.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Account {
-    /// `name/type` of the entries of master.cf.
-    pub(super) services: Registry,
     total: Total,
     /// CPU time by `name/type`.
     service_cpu: BTreeMap<String, u64>,
@@ -46,18 +47,6 @@ pub(super) struct Account {
     /// CPU time of each living process that was counted already.
     #[serde(with = "counted")]
     counted: FxHashMap<Identity, u64>,
-}
-
-impl Default for Account {
-    fn default() -> Self {
-        Self {
-            services: Registry::new(1),
-            total: Total::default(),
-            service_cpu: BTreeMap::new(),
-            daemons: BTreeMap::new(),
-            counted: FxHashMap::default(),
-        }
-    }
 }
 
 /// CPU time of the instance, its ended processes included: the kernel adds those up in their master.
@@ -88,8 +77,13 @@ impl Account {
         }
     }
 
-    /// Takes a sample in.
-    pub(super) fn add(&mut self, sample: &Sample, kind_of: impl Fn(&Process) -> Option<u8>) {
+    /// Takes a sample in. CPU time is kept of the entries of master.cf (`is_entry`, by key).
+    pub(super) fn add(
+        &mut self,
+        sample: &Sample,
+        kind_of: impl Fn(&Process) -> Option<u8>,
+        is_entry: impl Fn(&str) -> bool,
+    ) {
         let processes = || std::iter::once(&sample.master).chain(&sample.children);
         let sum = sample.children.iter().map(|p| p.cpu + p.reaped_cpu).sum::<u64>()
             + sample.master.cpu
@@ -106,14 +100,11 @@ impl Account {
             }
             if let Some(serves) = &process.serves {
                 let key = service_key(&serves.name, &serves.kind);
+                let room = self.service_cpu.len() < NAMES;
                 match self.service_cpu.get_mut(&key) {
                     Some(cpu) => *cpu += more,
-                    // Only entries of master.cf are remembered (see `services`).
-                    None => {
-                        if self.services.iter().any(|(_, name)| name == key) {
-                            self.service_cpu.insert(key, more);
-                        }
-                    }
+                    None if room && is_entry(&key) => drop(self.service_cpu.insert(key, more)),
+                    None => {}
                 }
             }
         }
@@ -128,11 +119,6 @@ impl Account {
     /// A service's CPU time.
     pub(super) fn service_cpu(&self, name: &str, kind: &str) -> u64 {
         self.service_cpu.get(&service_key(name, kind)).copied().unwrap_or(0)
-    }
-
-    /// postfixServiceIndex; `None` where the registry is full.
-    pub(super) fn service_index(&mut self, name: &str, kind: &str) -> Option<u32> {
-        self.services.index(&service_key(name, kind))
     }
 
     /// CPU time and restarts of a daemon.
@@ -162,8 +148,21 @@ impl Total {
     }
 }
 
-fn service_key(name: &str, kind: &str) -> String {
-    format!("{name}/{kind}")
+/// The services' indices as 0.1.0 kept them in this file: by instance.
+#[derive(Deserialize)]
+struct Version1 {
+    instances: BTreeMap<u32, AccountVersion1>,
+}
+
+#[derive(Deserialize)]
+struct AccountVersion1 {
+    services: Registry,
+}
+
+/// Out of a file of version 1; of later ones nothing.
+pub(super) fn indices_of_version_1(payload: &[u8]) -> BTreeMap<u32, Registry> {
+    let version_1 = serde_json::from_slice::<Version1>(payload);
+    version_1.map_or_else(|_| BTreeMap::new(), |old| old.instances.into_iter().map(|(i, a)| (i, a.services)).collect())
 }
 
 /// JSON has no maps by pid and start time.

@@ -4,12 +4,10 @@ use super::{
     daemon::{Kind, State},
     rows::Judged,
 };
-use crate::{
-    collect::{
-        Throttled,
-        health::{Condition, Severity, Subject},
-    },
-    postfix::{instance::Instance, master_cf::Entry},
+use crate::collect::{
+    Throttled,
+    health::{Condition, Severity, Subject},
+    instance::{Instance, Service},
 };
 use std::time::Duration;
 
@@ -31,7 +29,7 @@ pub(super) fn is_throttled(instance: &Instance, program: &str, throttled: &Throt
 /// Of a running instance. Each text leaves room for postfixHealthText's `(N more)`.
 pub(super) fn complaints(
     instance: &Instance,
-    entries: &[Entry],
+    services: &[Service],
     daemons: &[Judged<'_>],
     throttled: &Throttled,
 ) -> Vec<Condition> {
@@ -47,15 +45,18 @@ pub(super) fn complaints(
         );
         conditions.push(condition(Severity::Critical, text));
     }
-    let mut programs: Vec<&str> = entries.iter().map(Entry::program).collect();
+    let mut programs: Vec<&str> = services.iter().map(|service| service.entry.program()).collect();
     programs.sort_unstable();
     programs.dedup();
     for program in programs.into_iter().filter(|program| is_throttled(instance, program, throttled)) {
         let seconds = throttle_time(instance).as_secs();
         let no_qmgr = qmgr.is_some_and(|(daemon, _, state)| *state == State::Throttled && daemon.program == program);
         let severity = if no_qmgr { Severity::Critical } else { Severity::Warning };
+        let entries = throttled.entries(instance.index, program, throttle_time(instance) + THROTTLE_MARGIN);
+        let alone = services.iter().filter(|service| service.entry.program() == program).count() == 1;
+        let of = if alone || entries.is_empty() { String::new() } else { format!(" of {}", entries.join(", ")) };
         let text = format!(
-            "{name}: {program} cannot be started, master tries again every {seconds} s; the log says why, in the lines of {program} and master before 'bad command startup -- throttling'"
+            "{name}: {program}{of} cannot be started, master tries again every {seconds} s; the log says why, in the lines of {program} and master before 'bad command startup -- throttling'"
         );
         conditions.push(condition(severity, text));
     }

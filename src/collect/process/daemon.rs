@@ -64,7 +64,7 @@ impl Daemon {
 }
 
 /// The daemons of this master.cf, master first. Of several entries of one kind the first stands for it.
-pub(super) fn daemons(entries: &[Entry]) -> Vec<Daemon> {
+pub(super) fn daemons<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Vec<Daemon> {
     let master = Daemon { kind: Kind::Master, program: "master".into(), wakeup: None };
     let mut daemons = vec![master];
     for entry in entries {

@@ -31,17 +31,11 @@ use self::{
 };
 use super::{
     Collector, Context, Next, Registration,
-    health::{Condition, SourceKind},
-    instance::UNKNOWN,
+    health::{Condition, SourceKind, lifetime},
+    instance::{Instance, UNKNOWN},
+    registry::Registry,
 };
-use crate::{
-    postfix::{
-        instance::Instance,
-        master::Locks,
-        postconf::{self, PostconfError},
-    },
-    stop::Stop,
-};
+use crate::{postfix::master::Locks, state::StateDirectory};
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -53,17 +47,20 @@ use std::{
 pub static REGISTRATION: Registration = Registration {
     name: "process",
     tables: TABLES,
-    kinds: &[SourceKind::Processes, SourceKind::Services],
+    kinds: &[SourceKind::Processes],
     make: |context| Box::new(ProcessCollector::new(context.clone())),
 };
 
 /// Time between two samples.
 const INTERVAL: Duration = Duration::from_secs(10);
 const STATE: &str = "process";
-const STATE_VERSION: u32 = 1;
+const STATE_VERSION: u32 = 2;
 
-/// How the entries of a configuration directory's master.cf are had: [`postconf::services`].
-type Postconf = fn(&Path, &Stop) -> Result<String, PostconfError>;
+/// The indices of services, which 0.1.0 kept in this collector's file: what the instances take over.
+pub(super) fn service_indices_of_0_1_0(state: &StateDirectory) -> BTreeMap<u32, Registry> {
+    let payload = state.load_bytes(STATE, STATE_VERSION).inspect_err(|e| tracing::warn!("{e}")).ok().flatten();
+    payload.map_or_else(BTreeMap::new, |payload| account::indices_of_version_1(&payload))
+}
 
 /// The collector.
 pub struct ProcessCollector {
@@ -71,7 +68,6 @@ pub struct ProcessCollector {
     proc: PathBuf,
     interval: Duration,
     patience: Patience,
-    postconf: Postconf,
     sampler: Sampler,
     accounts: Accounts,
     /// As last written.
@@ -83,7 +79,7 @@ pub struct ProcessCollector {
 impl ProcessCollector {
     /// Takes the saved accounts over.
     pub fn new(context: Context) -> Self {
-        Self::on(context, Path::new("/proc"), postconf::services)
+        Self::on(context, Path::new("/proc"))
     }
 
     /// Another patience than the daemon's, for tests that cannot wait for minutes.
@@ -91,8 +87,8 @@ impl ProcessCollector {
         Self { patience, ..Self::new(context) }
     }
 
-    /// Reads another directory as /proc, and master.cf by other means: tests.
-    fn on(context: Context, proc: &Path, postconf: Postconf) -> Self {
+    /// Reads another directory as /proc: tests.
+    fn on(context: Context, proc: &Path) -> Self {
         let saved = context.state.load(STATE, STATE_VERSION).unwrap_or_else(|e| {
             tracing::warn!("{e}");
             None
@@ -103,7 +99,6 @@ impl ProcessCollector {
             proc: proc.to_owned(),
             interval: INTERVAL,
             patience: Patience::default(),
-            postconf,
             accounts: Accounts::resume(saved, sampler.boot()),
             sampler,
             saved: Vec::new(),
@@ -121,9 +116,8 @@ impl ProcessCollector {
                 Some(watched) => watched.instance = instance.clone(),
                 None => {
                     let source = |kind| self.context.health.source(instance.index, &instance.name, kind, self.interval);
-                    let sources = (source(SourceKind::Processes), source(SourceKind::Services));
-                    self.watched
-                        .insert(instance.index, Watched::new(instance.clone(), sources, self.postconf, self.patience));
+                    let watched = Watched::new(instance.clone(), source(SourceKind::Processes), self.patience);
+                    self.watched.insert(instance.index, watched);
                 }
             }
         }
@@ -136,8 +130,7 @@ impl ProcessCollector {
         let mut masters = Vec::new();
         for (index, watched) in &mut self.watched {
             let account = self.accounts.of(*index);
-            let Context { throttled, stop, .. } = &self.context;
-            again |= watched.look(&locks, &mut self.sampler, account, throttled, stop);
+            again |= watched.look(&locks, &mut self.sampler, account, &self.context.throttled);
             masters.extend(watched.master());
         }
         self.sampler.keep(&masters);
@@ -185,11 +178,6 @@ impl ProcessCollector {
             files.extend(rows.files);
             services.extend(rows.services);
         }
-        self.context.services.set(services.iter().map(|row| {
-            let entry = row.entry();
-            (row.instance, entry.name.as_str(), entry.kind.as_str(), row.index)
-        }));
-        let lifetime = (self.interval * 3).max(Duration::from_secs(180));
         self.context.publisher.publish(
             [
                 TOTALS.fragment(&[Totals { processes }]),
@@ -198,7 +186,7 @@ impl ProcessCollector {
                 FILES.fragment(&files),
                 SERVICES.fragment(&services),
             ]
-            .map(|f| f.valid_for(lifetime)),
+            .map(|f| f.valid_for(lifetime(self.interval))),
         );
     }
 }

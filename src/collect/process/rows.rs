@@ -6,12 +6,9 @@ use super::{
     sample::{Process, Sample, Sampler},
     tables::{DaemonRow, DaemonSeen, FilesRow, InstanceRow, ServiceRow, ServiceSeen},
 };
-use crate::postfix::{instance::Instance, master_cf::Entry};
+use crate::collect::instance::{Instance, Service};
 use rustc_hash::FxHashMap;
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 /// What Postfix does where default_process_limit is not known.
 const DEFAULT_PROCESS_LIMIT: u32 = 100;
@@ -45,16 +42,15 @@ pub(super) type Judged<'a> = (&'a Daemon, Option<&'a Process>, State);
 /// Makes the rows of one moment.
 pub(super) struct Maker<'a> {
     pub(super) instance: &'a Instance,
-    pub(super) entries: Option<&'a Arc<Vec<Entry>>>,
     pub(super) sampler: &'a Sampler,
-    pub(super) account: &'a mut Account,
+    pub(super) account: &'a Account,
     pub(super) before: Option<&'a Before>,
     pub(super) at: Instant,
 }
 
 impl Maker<'_> {
     /// Of what was seen; without a sample the instance is stopped.
-    pub(super) fn rows(mut self, sample: Option<&Sample>, daemons: &[Judged<'_>]) -> Rows {
+    pub(super) fn rows(self, sample: Option<&Sample>, daemons: &[Judged<'_>]) -> Rows {
         let memory = self.sampler.memory();
         let mut rows = Rows { instance: Some(self.instance_row(sample)), ..Rows::default() };
         for (daemon, process, state) in daemons {
@@ -69,7 +65,7 @@ impl Maker<'_> {
     }
 
     /// Of an instance whose processes cannot be looked at: what master.cf says, and no number.
-    pub(super) fn unknown(mut self, daemons: &[Daemon]) -> Rows {
+    pub(super) fn unknown(self, daemons: &[Daemon]) -> Rows {
         let daemons = daemons.iter().map(|daemon| self.daemon_row(daemon, State::Unknown, None)).collect();
         Rows { daemons, services: self.service_rows(None), ..Rows::default() }
     }
@@ -119,30 +115,33 @@ impl Maker<'_> {
     }
 
     /// `None`: the processes are unknown; `Some(None)`: there are none.
-    fn service_rows(&mut self, sample: Option<Option<&Sample>>) -> Vec<ServiceRow> {
-        let Some(entries) = self.entries else { return Vec::new() };
-        let by_name: FxHashMap<(&str, &str), usize> =
-            entries.iter().enumerate().map(|(at, e)| ((e.name.as_str(), e.kind.as_str()), at)).collect();
+    fn service_rows(&self, sample: Option<Option<&Sample>>) -> Vec<ServiceRow> {
+        let Some(services) = &self.instance.services else { return Vec::new() };
+        let by_name: FxHashMap<(&str, &str), usize> = services
+            .iter()
+            .enumerate()
+            .map(|(at, service)| ((service.entry.name.as_str(), service.entry.kind.as_str()), at))
+            .collect();
         let mut serving: FxHashMap<usize, Vec<&Process>> = FxHashMap::default();
         for process in sample.flatten().into_iter().flat_map(|s| s.children.iter().filter(|p| p.alive)) {
             if let Some(serves) = &process.serves
                 && let Some(at) = by_name.get(&(serves.name.as_str(), serves.kind.as_str()))
-                && entries[*at].is_served_by(serves)
+                && services.get(*at).is_some_and(|service| service.entry.is_served_by(serves))
             {
                 serving.entry(*at).or_default().push(process);
             }
         }
         let default = self.instance.number("default_process_limit").and_then(|n| u32::try_from(n).ok());
-        let mut rows = Vec::with_capacity(entries.len());
-        for (position, entry) in entries.iter().enumerate() {
+        let mut rows = Vec::with_capacity(services.len());
+        for (position, Service { entry, index, .. }) in services.iter().enumerate() {
             // Without a place in the registry there is no index to show it under.
-            let Some(index) = self.account.service_index(&entry.name, &entry.kind) else { continue };
+            let Some(index) = *index else { continue };
             let (processes, memory) = together(serving.remove(&position).unwrap_or_default().into_iter());
             let cpu = self.sampler.centiseconds(self.account.service_cpu(&entry.name, &entry.kind));
             rows.push(ServiceRow {
                 instance: self.instance.index,
                 index,
-                entries: entries.clone(),
+                services: services.clone(),
                 position,
                 limit: entry.process_limit(default.unwrap_or(DEFAULT_PROCESS_LIMIT)).into(),
                 seen: sample.map(|_| ServiceSeen { processes, cpu, memory }),

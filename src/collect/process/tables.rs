@@ -2,6 +2,7 @@
 
 use super::daemon::{Kind, State};
 use crate::{
+    collect::instance::Service,
     mib::{AnyTable, Get, Index, Table, column, scalars, text},
     postfix::master_cf::Entry,
 };
@@ -120,8 +121,8 @@ pub(super) struct FilesRow {
 pub(super) struct ServiceRow {
     pub(super) instance: u32,
     pub(super) index: u32,
-    /// All entries of the instance, and which of them this is.
-    pub(super) entries: Arc<Vec<Entry>>,
+    /// All services of the instance, and which of them this is.
+    pub(super) services: Arc<[Service]>,
     pub(super) position: usize,
     /// 0: none.
     pub(super) limit: u64,
@@ -138,7 +139,7 @@ pub(super) struct ServiceSeen {
 
 impl ServiceRow {
     pub(super) fn entry(&self) -> &Entry {
-        &self.entries[self.position]
+        &self.services[self.position].entry
     }
 
     /// Of the limit; 0 where there is none.

@@ -4,9 +4,9 @@
 use super::*;
 use crate::{
     collect::health::{self, AgentCounters, Health},
+    collect::instance::{Service, made_up::instance, services_of},
     config::Config,
     mib::Publisher,
-    postfix::instance::tests::instance,
     smi::{Objects, Value},
     state::StateDirectory,
 };
@@ -58,15 +58,21 @@ impl Host {
         fs::write(path("proc/sys/kernel/random/boot_id"), "boot-1\n").unwrap();
         fs::write(path("proc/meminfo"), "MemTotal: 1000000 kB\nMemFree: 1 kB\nBuffers: 1 kB\nCached: 1 kB\nSwapCached: 0 kB\nActive: 1 kB\nInactive: 1 kB\nSwapTotal: 0 kB\nSwapFree: 0 kB\nDirty: 0 kB\nWriteback: 0 kB\nMapped: 0 kB\nSlab: 0 kB\nCommitted_AS: 0 kB\nVmallocTotal: 0 kB\nVmallocUsed: 0 kB\nVmallocChunk: 0 kB\n").unwrap();
         fs::write(path("spool/pid/master.pid"), "").unwrap();
-        fs::write(path("etc/master.cf"), MASTER_CF).unwrap();
         let publisher = Publisher::new([1].into(), &[health::TABLES, TABLES].concat());
         let health = Health::new(publisher.clone(), AgentCounters::default());
         let state = StateDirectory::open(&path("state")).unwrap();
         let context = Context::new(Arc::new(Config::default()), publisher, health, state);
         let mut i = instance(&path("spool"), &[("default_process_limit", "100")]);
-        i.config_directory = path("etc");
+        i.services = Some(services_of(MASTER_CF).into());
         context.instances.set(vec![Arc::new(i)]);
         Self { dir, context }
+    }
+
+    /// The instance now has these services, with these indices.
+    fn services(&self, services: Option<Vec<Service>>) {
+        let mut instance = (*self.context.instances.current()[0]).clone();
+        instance.services = services.map(Into::into);
+        self.context.instances.set(vec![Arc::new(instance)]);
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -74,11 +80,7 @@ impl Host {
     }
 
     fn collector(&self) -> ProcessCollector {
-        fn read(directory: &Path, _: &Stop) -> Result<String, PostconfError> {
-            fs::read_to_string(directory.join("master.cf"))
-                .map_err(|e| PostconfError::Failed { message: e.to_string() })
-        }
-        ProcessCollector::on(self.context.clone(), &self.path("proc"), read)
+        ProcessCollector::on(self.context.clone(), &self.path("proc"))
     }
 
     /// master 100 holds the lock, or nobody.
@@ -250,7 +252,7 @@ fn a_process_that_ends_while_it_is_looked_at() {
 #[test]
 fn arguments_are_octets() {
     let host = Host::new();
-    fs::write(host.path("etc/master.cf"), format!("{MASTER_CF}m\u{fffd}l inet n - n - 4 smtpd\n")).unwrap();
+    host.services(Some(services_of(&format!("{MASTER_CF}m\u{fffd}l inet n - n - 4 smtpd\n"))));
     host.lock(Some(100));
     let mut processes = usual();
     processes[3].cmdline = b"smtpd\0-n\0m\xe9l\0-t\0inet\0-o\0\xff\xfe\0".to_vec();
@@ -379,16 +381,18 @@ fn rows_follow_master_cf_and_indices_stay() {
     host.processes(&usual());
     let mut collector = host.collector();
     collector.refresh();
-    let without: String = MASTER_CF.lines().filter(|l| !l.starts_with("25 ")).map(|l| format!("{l}\n")).collect();
-    fs::write(host.path("etc/master.cf"), format!("lmtp unix - - n - - lmtp\n{without}")).unwrap();
+    // `25` leaves and `lmtp` comes; the others keep their indices.
+    let lmtp = Service { index: Some(6), ..services_of("lmtp unix - - n - - lmtp\n").remove(0) };
+    let others = services_of(MASTER_CF).into_iter().filter(|service| service.entry.name != "25");
+    host.services(Some(std::iter::once(lmtp).chain(others).collect()));
     collector.refresh();
     assert_eq!(host.service(2), (None, None, None));
     assert_eq!(host.service(3), (Some(1), Some(1), Some(7)), "587 kept its index");
     assert_eq!(host.get(SERVICES, &[2, 1, 6]).unwrap().to_string(), "STRING: \"lmtp\"");
     drop(collector);
-    fs::write(host.path("etc/master.cf"), MASTER_CF).unwrap();
+    host.services(Some(services_of(MASTER_CF)));
     host.collector().refresh();
-    assert_eq!(host.service(2), (Some(2), Some(100), Some(11)), "back with index and CPU time");
+    assert_eq!(host.service(2), (Some(2), Some(100), Some(11)), "back with its CPU time");
     assert_eq!(host.service(6), (None, None, None));
 }
 
@@ -413,12 +417,11 @@ fn without_master_cf_there_are_still_the_daemons() {
     let host = Host::new();
     host.lock(Some(100));
     host.processes(&usual());
-    fs::remove_file(host.path("etc/master.cf")).unwrap();
+    host.services(None);
     let mut collector = host.collector();
     collector.refresh();
     assert_eq!(host.daemon(2), (RUNNING, Some(101), Some(20), Some(0)));
     assert_eq!(host.get(SERVICES, &[2, 1, 1]), None);
-    assert_eq!(host.number(&[1, 1, 3, 1], &[4, 1, 5]), Some(3), "services: failing");
 }
 
 #[test]
@@ -427,9 +430,9 @@ fn throttled_comes_from_the_log() {
     host.lock(Some(100));
     let without_qmgr: Vec<Fake> = usual().into_iter().filter(|p| p.pid != 101).collect();
     host.processes(&without_qmgr);
-    host.context.throttled.note(1, "qmgr");
-    host.context.throttled.note(1, "smtp");
-    host.context.throttled.note(1, "not-in-master-cf");
+    host.context.throttled.note(1, "qmgr", None);
+    host.context.throttled.note(1, "smtp", Some("smtp/unix"));
+    host.context.throttled.note(1, "not-in-master-cf", None);
     host.collector().refresh();
     assert_eq!(host.daemon(2).0, Some(4));
     let text = host.get(&[1, 1, 1], &[2, 0]).unwrap().to_string();

@@ -1,7 +1,6 @@
 //! One instance under watch: is it to be seen, which of its daemons are there, and what is shown meanwhile.
 
 use super::{
-    Postconf,
     account::Account,
     complaint::{complaints, is_throttled},
     daemon::{self, Absence, Daemon, Kind, Patience, State},
@@ -12,14 +11,9 @@ use crate::{
     collect::{
         Throttled,
         health::{Condition, Source},
-        instance::FileId,
+        instance::{Instance, service_key},
     },
-    postfix::{
-        instance::Instance,
-        master::{Locks, Master},
-        master_cf::{self, Entry},
-    },
-    stop::Stop,
+    postfix::master::{Locks, Master},
 };
 use rustc_hash::FxHashMap;
 use std::{
@@ -30,12 +24,8 @@ use std::{
 /// One instance under watch.
 pub(super) struct Watched {
     pub(super) instance: Arc<Instance>,
-    postconf: Postconf,
     patience: Patience,
     processes: Source,
-    services: Source,
-    entries: Option<Arc<Vec<Entry>>>,
-    read: Option<(Option<FileId>, Arc<Instance>)>,
     master: Option<Identity>,
     /// Since when no master holds the lock.
     stopped: Option<Instant>,
@@ -43,26 +33,16 @@ pub(super) struct Watched {
     before: Option<Before>,
     rows: Option<Rows>,
     conditions: Vec<Condition>,
-    /// How long the last look and the last reading of master.cf took, until [`Watched::report`].
+    /// How long the last look took, until [`Watched::report`].
     looked: Option<Duration>,
-    listed: Option<Duration>,
 }
 
 impl Watched {
-    pub(super) fn new(
-        instance: Arc<Instance>,
-        (processes, services): (Source, Source),
-        postconf: Postconf,
-        patience: Patience,
-    ) -> Self {
+    pub(super) fn new(instance: Arc<Instance>, processes: Source, patience: Patience) -> Self {
         Self {
             instance,
-            postconf,
             patience,
             processes,
-            services,
-            entries: None,
-            read: None,
             master: None,
             stopped: None,
             absent: FxHashMap::default(),
@@ -70,7 +50,6 @@ impl Watched {
             rows: None,
             conditions: Vec::new(),
             looked: None,
-            listed: None,
         }
     }
 
@@ -88,9 +67,6 @@ impl Watched {
         if let Some(took) = self.looked.take() {
             self.processes.success("procfs", took);
         }
-        if let Some(took) = self.listed.take() {
-            self.services.success("postconf", took);
-        }
     }
 
     /// Pid of the master seen last.
@@ -105,10 +81,8 @@ impl Watched {
         sampler: &mut Sampler,
         account: &mut Account,
         throttled: &Throttled,
-        stop: &Stop,
     ) -> bool {
         let begun = Instant::now();
-        self.read_master_cf(account, stop);
         let looked = match locks.master(&self.instance.queue_directory) {
             Master::Running(pid) => match sampler.sample(pid) {
                 Ok(sample) => Ok(Some(sample)),
@@ -146,49 +120,12 @@ impl Watched {
         }
     }
 
-    /// Reads master.cf where it may have changed.
-    fn read_master_cf(&mut self, account: &mut Account, stop: &Stop) {
-        let instance = self.instance.clone();
-        if instance.parameters.is_empty() {
-            // A sidecar without Postfix's programs.
-            return self.services.disabled();
-        }
-        let fingerprint = FileId::of(&instance.config_directory.join("master.cf"));
-        let unchanged =
-            |(print, of): &(Option<FileId>, Arc<Instance>)| *print == fingerprint && Arc::ptr_eq(of, &instance);
-        if self.read.as_ref().is_some_and(unchanged) {
-            self.listed = Some(Duration::ZERO);
-            return;
-        }
-        let begun = Instant::now();
-        let read = (self.postconf)(&instance.config_directory, stop)
-            .map_err(|e| e.to_string())
-            .and_then(|text| master_cf::parse(&text).map_err(|e| e.to_string()));
-        match read {
-            Ok(entries) => {
-                for entry in &entries {
-                    // Known from now on, so that its CPU time is kept.
-                    account.service_index(&entry.name, &entry.kind);
-                }
-                self.entries = Some(Arc::new(entries));
-                self.read = Some((fingerprint, instance));
-                self.listed = Some(begun.elapsed());
-            }
-            // Nothing was asked.
-            Err(_) if stop.is_stopped() => {}
-            Err(why) => {
-                if self.services.failure(&why) {
-                    self.entries = None;
-                    self.read = None;
-                }
-            }
-        }
-    }
-
     fn running(&mut self, sample: &Sample, sampler: &Sampler, account: &mut Account, throttled: &Throttled) -> bool {
         self.master = Some(sample.master.id);
         self.stopped = None;
-        account.add(sample, |process| kind_of(sample, process).map(|kind| kind as u8));
+        let services = self.instance.services.clone().unwrap_or_default();
+        let is_entry = |key: &str| services.iter().any(|s| service_key(&s.entry.name, &s.entry.kind) == key);
+        account.add(sample, |process| kind_of(sample, process).map(|kind| kind as u8), is_entry);
         let daemons = self.daemons();
         let mut judged: Vec<Judged<'_>> = Vec::with_capacity(daemons.len());
         let mut again = false;
@@ -214,8 +151,7 @@ impl Watched {
         if again {
             return true;
         }
-        let entries = self.entries.as_ref().map_or(&[][..], |entries| entries);
-        self.conditions = complaints(&self.instance, entries, &judged, throttled);
+        self.conditions = complaints(&self.instance, &services, &judged, throttled);
         let rows = self.maker(sampler, account, sample.at).rows(Some(sample), &judged);
         self.show(rows, account, sample.at, &daemons);
         false
@@ -247,9 +183,9 @@ impl Watched {
         self.rows = Some(self.maker(sampler, account, Instant::now()).unknown(&daemons));
     }
 
-    fn maker<'a>(&'a self, sampler: &'a Sampler, account: &'a mut Account, at: Instant) -> Maker<'a> {
+    fn maker<'a>(&'a self, sampler: &'a Sampler, account: &'a Account, at: Instant) -> Maker<'a> {
         let before = self.before.as_ref();
-        Maker { instance: &self.instance, entries: self.entries.as_ref(), sampler, account, before, at }
+        Maker { instance: &self.instance, sampler, account, before, at }
     }
 
     fn show(&mut self, rows: Rows, account: &Account, at: Instant, daemons: &[Daemon]) {
@@ -258,7 +194,10 @@ impl Watched {
     }
 
     fn daemons(&self) -> Vec<Daemon> {
-        self.entries.as_ref().map_or_else(daemon::assumed, |entries| daemon::daemons(entries))
+        self.instance
+            .services
+            .as_ref()
+            .map_or_else(daemon::assumed, |services| daemon::daemons(services.iter().map(|service| &service.entry)))
     }
 }
 

@@ -7,9 +7,10 @@ use super::{
 use crate::{
     collect::{
         health::{Condition, Severity, Subject},
+        instance::Instance,
         registry::{NAMES, Registry},
     },
-    postfix::{instance::Instance, queue::QueueKind},
+    postfix::queue::QueueKind,
 };
 
 /// Mail does not stay in maildrop and incoming; after so many seconds something is wrong.

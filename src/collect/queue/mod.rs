@@ -24,10 +24,9 @@ pub use tables::TABLES;
 use super::{
     Collector, Context, Next, Registration,
     health::{Source, SourceKind, Status},
-    instance::UNKNOWN,
+    instance::{Instance, UNKNOWN},
     registry::Registry,
 };
-use crate::postfix::instance::Instance;
 use reader::{Reader, Reading};
 use snapshot::Snapshot;
 use std::{

@@ -8,11 +8,9 @@ use super::{
     tables::Space,
 };
 use crate::{
+    collect::instance::Instance,
     config::QueueSource,
-    postfix::{
-        instance::Instance,
-        showq::{Patience, ShowqError},
-    },
+    postfix::showq::{Patience, ShowqError},
 };
 use std::{path::Path, sync::Arc, time::Duration};
 

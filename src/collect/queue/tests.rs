@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::{
+    collect::instance::made_up::instance,
     collect::{
         catalogue,
         health::{AgentCounters, Health},
@@ -9,7 +10,7 @@ use crate::{
     },
     config::{Config, QueueSource},
     mib::Publisher,
-    postfix::{instance::tests::instance, queue::QueueKind},
+    postfix::queue::QueueKind,
     smi::{Objects, Value},
     state::StateDirectory,
 };

@@ -1,27 +1,41 @@
-//! Which Postfix instances there are, and whether they run: postfixInstanceTable.
+//! Which Postfix instances there are, what they are made of, and whether they run: postfixInstanceTable.
 //!
-//! postconf(1) runs only when main.cf or master.cf changed or another master runs; State comes from /proc/locks
-//! ([`crate::postfix::master`]). The list is what every other collector works from: an instance whose main.cf cannot be
-//! read any more stays in it as it was last, as it does for the Postfix that runs.
+//! postconf(1) runs only when main.cf or master.cf changed, another master runs, or it failed before; State comes from
+//! /proc/locks ([`crate::postfix::master`]). This is the only place that reads main.cf and master.cf: the list is what every
+//! other collector works from. An instance whose main.cf cannot be read any more stays in it as it was last, as it does for
+//! the Postfix that runs; its services too, for as long as [`lifetime`] says.
 
+mod postconf;
+mod read;
+mod services;
+mod tables;
+
+pub use self::{
+    postconf::PostconfError,
+    read::{Instance, InstanceError},
+    services::{Service, key as service_key},
+    tables::TABLES,
+};
+#[cfg(test)]
+pub(crate) use self::{read::tests as made_up, services::tests::services as services_of};
+
+use self::tables::{INSTANCES, Row, State, TOTALS, Totals};
 use super::{
     Collector, Context, Next, Registration,
-    health::{Condition, Severity, Source, SourceKind, Subject},
+    health::{Condition, Severity, Source, SourceKind, Subject, lifetime},
     registry::Registry,
 };
 use crate::{
     config,
-    mib::{AnyTable, Get, Index, Table, column, scalars, text},
-    postfix::{
-        instance::Instance,
-        master::{Locks, Master},
-    },
+    postfix::master::{Locks, Master},
+    state::{StateDirectory, StateError},
 };
 use arc_swap::ArcSwap;
+use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
     fs,
-    os::unix::{ffi::OsStrExt, fs::MetadataExt},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -30,91 +44,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The tables this module owns.
-pub static TABLES: &[&dyn AnyTable] = &[&INSTANCES, &TOTALS];
-
 /// See [`super::COLLECTORS`].
 pub static REGISTRATION: Registration = Registration {
     name: "instance",
     tables: TABLES,
-    kinds: &[SourceKind::Instance],
+    kinds: &[SourceKind::Instance, SourceKind::Services],
     make: |context| Box::new(InstanceCollector::new(context.clone())),
 };
-
-static INSTANCES: Table<Row> = Table {
-    name: "postfixInstanceTable",
-    entry: &[1, 3, 1, 1],
-    index: |r| Index::from_slice(&[r.instance.index]),
-    columns: &[
-        column(2, "postfixInstanceName", Get::Text(|r| Some(text(&r.instance.name, 64)))),
-        column(3, "postfixInstanceConfigDirectory", Get::Text(|r| Some(path(&r.instance.config_directory)))),
-        column(4, "postfixInstanceQueueDirectory", Get::Text(|r| Some(path(&r.instance.queue_directory)))),
-        column(5, "postfixInstanceVersion", Get::Text(|r| Some(text(&r.instance.version, 64)))),
-        column(6, "postfixInstanceHostname", Get::Text(|r| Some(text(&r.instance.hostname, 255)))),
-        column(7, "postfixInstanceState", Get::Integer(|r| Some(r.state() as i32))),
-        column(8, "postfixInstanceMasterPid", Get::Gauge32(|r| r.pid().map(u64::from))),
-        column(9, "postfixInstanceUptime", Get::Age(|r| r.uptime())),
-    ],
-};
-
-static TOTALS: Table<Totals> = scalars(
-    "postfixTotalInstanceObjects",
-    &[1, 2, 3],
-    &[
-        column(1, "postfixTotalInstances", Get::Gauge32(|t| Some(t.instances))),
-        column(2, "postfixTotalInstancesRunning", Get::Gauge32(|t| t.running)),
-    ],
-);
-
-fn path(path: &Path) -> crate::smi::Octets {
-    text(path.as_os_str().as_bytes(), 255)
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
-    Running = 1,
-    Stopped = 2,
-    Unknown = 3,
-}
-
-struct Row {
-    instance: Arc<Instance>,
-    master: Master,
-    /// When the master began, where /proc tells.
-    started: Option<Instant>,
-}
-
-struct Totals {
-    instances: u64,
-    running: Option<u64>,
-}
-
-impl Row {
-    fn state(&self) -> State {
-        match self.master {
-            Master::Running(_) => State::Running,
-            Master::Stopped => State::Stopped,
-            Master::Unknown(_) => State::Unknown,
-        }
-    }
-
-    /// 0 while stopped, absent while unknown.
-    fn pid(&self) -> Option<u32> {
-        match self.master {
-            Master::Running(pid) => Some(pid),
-            Master::Stopped => Some(0),
-            Master::Unknown(_) => None,
-        }
-    }
-
-    fn uptime(&self) -> Option<Instant> {
-        match self.master {
-            // An age counted from the future is 0.
-            Master::Stopped => Instant::now().checked_add(Duration::from_secs(365 * 86_400)),
-            _ => self.started,
-        }
-    }
-}
 
 /// The instances as last found, shared with every collector. An unchanged list is the same `Arc`.
 #[derive(Clone, Default)]
@@ -143,11 +79,11 @@ pub const UNKNOWN: Next = Next::After(Duration::from_millis(100));
 
 /// What tells that a file is another one than it was: device, inode, size and modification time.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct FileId(u64, u64, u64, i64, i64);
+struct FileId(u64, u64, u64, i64, i64);
 
 impl FileId {
     /// `None` where it cannot be looked at.
-    pub(crate) fn of(path: &Path) -> Option<Self> {
+    fn of(path: &Path) -> Option<Self> {
         let meta = fs::metadata(path).ok()?;
         Some(Self(meta.dev(), meta.ino(), meta.size(), meta.mtime(), meta.mtime_nsec()))
     }
@@ -163,9 +99,42 @@ fn fingerprint(directory: &Path) -> Fingerprint {
 struct Known {
     fingerprint: Fingerprint,
     instance: Arc<Instance>,
+    /// Why master.cf could not be read at the last attempt.
+    services: Result<(), String>,
     /// The master seen last. Another one may be of another version.
     master: Option<u32>,
     outdated: bool,
+}
+
+/// The state file: indices.
+#[derive(Serialize, Deserialize)]
+struct Indices {
+    instances: Registry,
+    /// postfixServiceIndex by `name/type`, of each postfixInstanceIndex.
+    services: BTreeMap<u32, Registry>,
+}
+
+impl Default for Indices {
+    fn default() -> Self {
+        Self { instances: Registry::new(1), services: BTreeMap::new() }
+    }
+}
+
+impl Indices {
+    fn load(state: &StateDirectory) -> Self {
+        let warn = |e: &StateError| tracing::warn!("{e}");
+        let saved = state.load::<Self>(STATE, STATE_VERSION).inspect_err(warn).ok().flatten();
+        let mut indices = saved.unwrap_or_default();
+        if indices.services.is_empty() {
+            indices.services = super::process::service_indices_of_0_1_0(state);
+        }
+        indices
+    }
+
+    /// Those of an instance's services.
+    fn of(&mut self, instance: u32) -> &mut Registry {
+        self.services.entry(instance).or_insert_with(|| Registry::new(1))
+    }
 }
 
 /// What reading an instance gave.
@@ -179,9 +148,12 @@ struct Found {
 /// The collector.
 pub struct InstanceCollector {
     context: Context,
-    registry: Registry,
+    indices: Indices,
+    /// As last written.
+    saved: Vec<u8>,
     known: BTreeMap<PathBuf, Known>,
-    sources: BTreeMap<u32, Source>,
+    /// Of the instance and of its services.
+    sources: BTreeMap<u32, (Source, Source)>,
     /// Those that could not be read even once, by directory.
     nowhere: BTreeMap<PathBuf, (u32, Source)>,
     published: Vec<Arc<Instance>>,
@@ -189,18 +161,15 @@ pub struct InstanceCollector {
 
 const INTERVAL: Duration = Duration::from_secs(10);
 const STATE: &str = "instances";
-const STATE_VERSION: u32 = 1;
+const STATE_VERSION: u32 = 2;
 
 impl InstanceCollector {
     /// Takes the saved indices over.
     pub fn new(context: Context) -> Self {
-        let registry = context.state.load(STATE, STATE_VERSION).unwrap_or_else(|e| {
-            tracing::warn!("{e}");
-            None
-        });
         Self {
+            indices: Indices::load(&context.state),
             context,
-            registry: registry.unwrap_or_else(|| Registry::new(1)),
+            saved: Vec::new(),
             known: BTreeMap::new(),
             sources: BTreeMap::new(),
             nowhere: BTreeMap::new(),
@@ -243,7 +212,8 @@ impl InstanceCollector {
     fn read(&mut self, settings: config::Instance) -> Found {
         let print = fingerprint(&settings.config_directory);
         let known = self.known.get(&settings.config_directory);
-        if let Some(known) = known.filter(|known| known.fingerprint == print && !known.outdated) {
+        let up_to_date = |known: &&Known| known.fingerprint == print && !known.outdated && known.services.is_ok();
+        if let Some(known) = known.filter(up_to_date) {
             return Found { instance: Some(known.instance.clone()), settings, error: None };
         }
         let (instance, error) = match self.read_anew(&settings, print) {
@@ -261,22 +231,80 @@ impl InstanceCollector {
             // Two instances without multi_instance_name: the directory tells them apart.
             instance.name = directory.display().to_string();
         }
-        instance.index = self.registry.index(&instance.name).ok_or("more instances than fit in the index registry")?;
+        instance.index =
+            self.indices.instances.index(&instance.name).ok_or("more instances than fit in the index registry")?;
         let before = self.known.get(directory);
-        // The same one where nothing changed that is asked for, so that nobody begins anew. What master.cf says is not in
-        // it: whoever reads that too is told by another one.
-        let same = before.filter(|known| *known.instance == instance && known.fingerprint[1] == fingerprint[1]);
+        let services = match instance.parameters.is_empty() {
+            // A sidecar without Postfix's programs.
+            true => Ok(()),
+            false => services::read(directory, &self.context.stop).map(|mut services| {
+                services::number(&mut services, self.indices.of(instance.index));
+                instance.services = Some(services.into());
+            }),
+        };
+        if services.is_err() {
+            instance.services = before.and_then(|known| known.instance.services.clone());
+        }
+        // The same one where nothing changed that is asked for, so that nobody begins anew.
+        let same = before.filter(|known| *known.instance == instance);
         let instance = same.map_or_else(|| Arc::new(instance), |known| known.instance.clone());
         let master = before.and_then(|known| known.master);
-        let known = Known { fingerprint, instance: instance.clone(), master, outdated: false };
+        let known = Known { fingerprint, instance: instance.clone(), services, master, outdated: false };
         self.known.insert(directory.clone(), known);
         Ok(instance)
     }
 
-    fn source(&mut self, instance: &Instance) -> &Source {
+    /// Its handles in health.
+    fn sources(&mut self, instance: &Instance) -> &(Source, Source) {
         self.sources.entry(instance.index).or_insert_with(|| {
-            self.context.health.source(instance.index, &instance.name, SourceKind::Instance, INTERVAL)
+            let source = |kind| self.context.health.source(instance.index, &instance.name, kind, INTERVAL);
+            (source(SourceKind::Instance), source(SourceKind::Services))
         })
+    }
+
+    /// Tells health of master.cf, which postconf reads with main.cf (`error`) and by itself. Services that could not be read
+    /// for too long are withdrawn.
+    fn report_services(
+        &mut self,
+        directory: &Path,
+        instance: Arc<Instance>,
+        error: Option<&String>,
+        took: Duration,
+    ) -> Arc<Instance> {
+        let known = || self.known.get(directory).map_or(Ok(()), |known| known.services.clone());
+        let read = error.map_or_else(known, |error| Err(error.clone()));
+        let (_, source) = self.sources(&instance);
+        let withdraw = match &read {
+            Ok(()) if instance.services.is_none() => {
+                source.disabled();
+                false
+            }
+            Ok(()) => {
+                source.success("postconf", took);
+                false
+            }
+            Err(why) => source.failure(why),
+        };
+        if !withdraw || instance.services.is_none() {
+            return instance;
+        }
+        let instance = Arc::new(Instance { services: None, ..(*instance).clone() });
+        if let Some(known) = self.known.get_mut(directory) {
+            known.instance = instance.clone();
+        }
+        instance
+    }
+
+    /// Indices must never move, so they are written before they are shown.
+    fn save(&mut self) {
+        let Ok(bytes) = serde_json::to_vec(&self.indices) else { return };
+        if bytes == self.saved {
+            return;
+        }
+        match self.context.state.save_bytes(STATE, STATE_VERSION, &bytes) {
+            Ok(()) => self.saved = bytes,
+            Err(e) => tracing::warn!("{e}"),
+        }
     }
 }
 
@@ -287,14 +315,13 @@ impl Collector for InstanceCollector {
 
     fn refresh(&mut self) -> Next {
         let begun = Instant::now();
-        let names_before = self.registry.iter().count();
         let wanted = self.wanted();
         if self.context.stop.is_stopped() {
             // What was asked then was not answered.
             return Next::After(INTERVAL);
         }
         self.known.retain(|directory, _| wanted.iter().any(|found| found.settings.config_directory == *directory));
-        let registry = &self.registry;
+        let registry = &self.indices.instances;
         self.nowhere.retain(|directory, (index, _)| {
             let nameless = |found: &Found| found.instance.is_none() && found.settings.config_directory == *directory;
             registry.name(*index).is_none() && wanted.iter().any(nameless)
@@ -314,7 +341,8 @@ impl Collector for InstanceCollector {
                 known.outdated |= known.master.is_some_and(|before| before != *pid);
                 known.master = Some(*pid);
             }
-            let source = self.source(&instance);
+            let instance = self.report_services(&directory, instance, error.as_ref(), begun.elapsed());
+            let (source, _) = self.sources(&instance);
             match (&master, &error) {
                 (_, Some(error)) => drop(source.failure(error)),
                 (Master::Unknown(why), None) => drop(source.failure(why)),
@@ -341,6 +369,7 @@ impl Collector for InstanceCollector {
             };
             rows.push(Row { instance, master, started });
         }
+        self.save();
         let list: Vec<_> = rows.iter().map(|row| row.instance.clone()).collect();
         self.sources.retain(|index, _| list.iter().any(|i| i.index == *index));
         self.context.health.conditions("instance", conditions);
@@ -349,9 +378,9 @@ impl Collector for InstanceCollector {
             .all(|r| r.state() != State::Unknown)
             .then(|| rows.iter().filter(|r| r.state() == State::Running).count() as u64);
         let totals = Totals { instances: rows.len() as u64, running };
-        self.context.publisher.publish(
-            [INSTANCES.fragment(&rows), TOTALS.fragment(&[totals])].map(|f| f.valid_for(Duration::from_secs(180))),
-        );
+        self.context
+            .publisher
+            .publish([INSTANCES.fragment(&rows), TOTALS.fragment(&[totals])].map(|f| f.valid_for(lifetime(INTERVAL))));
         let same =
             list.len() == self.published.len() && list.iter().zip(&self.published).all(|(a, b)| Arc::ptr_eq(a, b));
         if !same || !self.context.instances.is_known() {
@@ -360,11 +389,6 @@ impl Collector for InstanceCollector {
             }
             self.published = list.clone();
             self.context.instances.set(list);
-        }
-        if self.registry.iter().count() != names_before
-            && let Err(e) = self.context.state.save(STATE, STATE_VERSION, &self.registry)
-        {
-            tracing::warn!("{e}");
         }
         Next::After(INTERVAL)
     }
@@ -375,7 +399,7 @@ impl InstanceCollector {
     /// first index that is nobody's: what it is called, and with it its own index, is not known.
     fn nameless(&mut self, directory: PathBuf, error: &str) {
         let free = (1..).find(|index| {
-            self.registry.name(*index).is_none() && self.nowhere.values().all(|(taken, _)| taken != index)
+            self.indices.instances.name(*index).is_none() && self.nowhere.values().all(|(taken, _)| taken != index)
         });
         let (_, source) = self.nowhere.entry(directory).or_insert_with_key(|directory| {
             let (index, name) = (free.unwrap_or(u32::MAX), directory.display().to_string());

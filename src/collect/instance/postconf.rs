@@ -84,10 +84,10 @@ fn remedy(message: &str) -> &'static str {
 }
 
 /// The parameters of one instance, expanded (`postconf -x`).
-pub type Parameters = BTreeMap<String, String>;
+pub(super) type Parameters = BTreeMap<String, String>;
 
 /// Asks `postconf -c directory` for [`PARAMETERS`], until the stop.
-pub fn parameters(directory: &Path, stop: &Stop) -> Result<Parameters, PostconfError> {
+pub(super) fn parameters(directory: &Path, stop: &Stop) -> Result<Parameters, PostconfError> {
     let mut arguments: Vec<&OsStr> = vec!["-c".as_ref(), directory.as_ref(), "-x".as_ref()];
     arguments.extend(PARAMETERS.iter().map(OsStr::new));
     let text = run(&arguments, stop)?;
@@ -99,12 +99,12 @@ pub fn parameters(directory: &Path, stop: &Stop) -> Result<Parameters, PostconfE
 }
 
 /// The entries of master.cf (`postconf -M`), one a line with its arguments, as Postfix itself reads them.
-pub fn services(directory: &Path, stop: &Stop) -> Result<String, PostconfError> {
+pub(super) fn services(directory: &Path, stop: &Stop) -> Result<String, PostconfError> {
     run(&["-c".as_ref(), directory.as_ref(), "-M".as_ref()], stop)
 }
 
 /// The services of master.cf that log under a name of their own (`-o syslog_name=`), as (`relay/unix`, expanded name).
-pub fn labels(directory: &Path, stop: &Stop) -> Result<Vec<(String, String)>, PostconfError> {
+pub(super) fn labels(directory: &Path, stop: &Stop) -> Result<Vec<(String, String)>, PostconfError> {
     let text = run(&["-c".as_ref(), directory.as_ref(), "-xP".as_ref(), "*/*/syslog_name".as_ref()], stop)?;
     let split = |line: &str| {
         let (name, value) = line.split_once(" = ")?;

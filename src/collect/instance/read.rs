@@ -1,8 +1,11 @@
-//! One Postfix instance: where it lives and what its parameters say.
+//! One Postfix instance: where it lives, what its parameters say and what its master runs.
 
-use super::postconf::{self, Parameters, PostconfError};
+use super::{
+    postconf::{self, Parameters, PostconfError},
+    services::Service,
+};
 use crate::{config, stop::Stop};
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 /// One Postfix instance of this host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +26,8 @@ pub struct Instance {
     pub hostname: String,
     /// What postconf said, by name.
     pub parameters: Parameters,
+    /// The entries of master.cf, in its order; `None` where they are not known.
+    pub services: Option<Arc<[Service]>>,
     /// Its entry in the configuration.
     pub settings: config::Instance,
 }
@@ -41,7 +46,8 @@ pub enum InstanceError {
 }
 
 impl Instance {
-    /// Reads the instance that `settings` name, until the stop. The index is 0 until the registry gives one.
+    /// Reads the instance that `settings` name, but for its services, until the stop. The index is 0 until the registry
+    /// gives one.
     pub fn read(settings: &config::Instance, stop: &Stop) -> Result<Self, InstanceError> {
         let parameters = match postconf::parameters(&settings.config_directory, stop) {
             Ok(parameters) => parameters,
@@ -75,6 +81,7 @@ impl Instance {
             version: settings.version.clone().or_else(|| parameter("mail_version")).unwrap_or_default(),
             hostname: parameter("myhostname").unwrap_or_default(),
             parameters,
+            services: None,
             settings: settings.clone(),
         })
     }
@@ -140,6 +147,7 @@ pub(crate) mod tests {
             version: "3.7.11".into(),
             hostname: "mail.example".into(),
             parameters: parameters.iter().map(|(n, v)| (n.to_string(), v.to_string())).collect(),
+            services: None,
             settings: config::Instance::default(),
         }
     }
