@@ -1,6 +1,9 @@
 //! The command line.
 
-use crate::smi::Oid;
+use crate::{
+    smi::Oid,
+    snmp::{Access, Target},
+};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -24,7 +27,8 @@ pub enum Command {
     #[command(after_help = DUMP)]
     Dump(Dump),
     /// Look at configuration, Postfix, rights, state directory and snmpd, and say what to do about each
-    Check(ConfigFile),
+    #[command(after_help = CHECK)]
+    Check(Check),
     /// Run a configured probe once, now, or all of them, and print how long each stage took
     Probe(Probe),
     /// Count log files from start to end and print every counter
@@ -34,6 +38,8 @@ pub enum Command {
     Mib(Mib),
 }
 
+const CHECK: &str = "Example: as root, which looks as the daemon's user and finds a community in snmpd.conf\n  \
+    postfix-agentx check\n\nExit status: 0 all is well; 1 something is wrong; 2 wrong usage or configuration.";
 const DUMP: &str = "Example: the queues, then one number of them\n  \
     postfix-agentx dump postfixQueueTable\n  postfix-agentx dump --numeric postfixTotalDeferred";
 const MIB: &str = "Example: below an enterprise number of your own, as `agentx: root:` then has to say\n  \
@@ -59,6 +65,30 @@ pub struct Count {
     /// Configuration file with log.hosts, log.filters and log.reinject_labels; without it none of them
     #[arg(short = 'c', long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+}
+
+/// As whom to look, and how to ask.
+#[derive(Debug, Args)]
+pub struct Check {
+    /// Configuration file
+    #[command(flatten)]
+    pub file: ConfigFile,
+    /// The user the daemon runs as, by name or uid, perhaps with :GROUP; only root can look as another one [default: what
+    /// the unit postfix-agentx.service says]
+    #[arg(long, value_name = "USER")]
+    pub user: Option<crate::commands::check::UserName>,
+    /// Where snmpd answers SNMP [default: what agentAddress in snmpd.conf says, else 127.0.0.1]
+    #[arg(long, value_name = "HOST")]
+    pub host: Option<Target>,
+    /// Read this file, and others given so, instead of snmpd's own
+    #[arg(long, value_name = "FILE")]
+    pub snmpd_conf: Vec<PathBuf>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// Where neither says who asks, snmpd.conf does, if it may be read
+    #[command(flatten)]
+    pub access: Access,
 }
 
 /// Which probe.

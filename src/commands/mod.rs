@@ -1,6 +1,6 @@
 //! The commands, one file each; every one uses the same wiring, so that none can be of another opinion than the daemon.
 
-mod check;
+pub mod check;
 mod count;
 mod dump;
 mod mib;
@@ -20,7 +20,7 @@ pub fn run(cli: &Cli) -> ExitCode {
     let result = match &cli.command {
         Command::Run(file) => run::run(file.config.as_deref()),
         Command::Dump(args) => dump::run(args),
-        Command::Check(file) => check::run(file.config.as_deref()),
+        Command::Check(args) => check::run(args),
         Command::Probe(args) => probe::run(args.file.config.as_deref(), args.name.as_deref()),
         Command::Count(args) => count::run(args),
         Command::Mib(args) => mib::run(args),

@@ -30,7 +30,7 @@ const LONGEST: usize = 64 << 10;
 #[derive(Debug, thiserror::Error)]
 pub enum ShowqError {
     /// Not allowed to connect.
-    #[error("{}: permission denied; {}", .0.display(), super::access::WAYS)]
+    #[error("{}", super::access::denied(.0))]
     Denied(PathBuf),
     /// Nobody listens: the sockets outlive their Postfix.
     #[error("{}: Postfix is stopped, and only the spool tells of the queue then; start it, or give the agent CAP_DAC_READ_SEARCH", .0.display())]

@@ -17,6 +17,7 @@ mod ber;
 mod client;
 mod message;
 pub mod session;
+pub mod snmpd_conf;
 mod target;
 pub mod usm;
 

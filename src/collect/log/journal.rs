@@ -9,7 +9,10 @@
 //! looked at first, by what journalctl says on standard error.
 
 use super::follow::Progress;
-use crate::child::{Asked, Child, ChildError, Output};
+use crate::{
+    advice,
+    child::{Asked, Child, ChildError, Output},
+};
 use serde::Deserialize;
 use std::{
     ffi::OsString,
@@ -311,7 +314,13 @@ fn missing(e: ChildError) -> io::Error {
 
 fn failed(said: &str) -> io::Error {
     io::Error::other(format!(
-        "journalctl: {said}; the agent's user must be in group systemd-journal, or adm, to read the journal"
+        "{}",
+        advice::advise(
+            format_args!(
+                "journalctl: {said}; the agent's user must be in group systemd-journal, or adm, to read the journal"
+            ),
+            &advice::join("systemd-journal")
+        )
     ))
 }
 
