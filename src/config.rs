@@ -2,6 +2,7 @@
 //!
 //! Unknown keys and wrong values are refused with file:line:column. Durations are written as `500ms`, `30s`, `5m`, `1h`.
 
+pub mod alarm;
 pub mod probe;
 
 use crate::{agentx::Address, regular, smi::Oid};
@@ -36,6 +37,8 @@ pub struct Config {
     pub probes: Vec<probe::Probe>,
     /// The certificates that postconf names.
     pub certificates: probe::Certificates,
+    /// Thresholds whose crossing is an alarm.
+    pub alarms: alarm::Alarms,
 }
 
 impl Default for Config {
@@ -48,6 +51,7 @@ impl Default for Config {
             queue: QueueTables::default(),
             probes: Vec::new(),
             certificates: probe::Certificates::default(),
+            alarms: alarm::Alarms::default(),
         }
     }
 }

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod agentx;
+mod alarm;
 mod chaos;
 mod check;
 mod common;

@@ -294,7 +294,8 @@ impl<V: Objects> Session<V> {
                 What::Close => return Err(SessionError::NoAnswer("Close")),
                 // snmpd drops what it cannot parse without a word; the session is none the worse for it.
                 What::Caps => self.events.push_back(Event::CapsRefused(ErrorCode::PARSE_ERROR)),
-                What::Notify(_) => {
+                What::Notify(lost) => {
+                    lost.settle(false);
                     count(&self.stats.notifications_dropped);
                     self.events.push_back(Event::NotificationLost(None));
                     self.watch = now;
@@ -495,11 +496,13 @@ impl<V: Objects> Session<V> {
             What::Caps if fine => {}
             What::Caps => self.events.push_back(Event::CapsRefused(error)),
             What::Ping => {}
-            What::Notify(_) if fine => {
+            What::Notify(taken) if fine => {
+                taken.settle(true);
                 count(&self.stats.notifications_sent);
                 self.events.push_back(Event::NotificationConfirmed);
             }
-            What::Notify(_) => {
+            What::Notify(lost) => {
+                lost.settle(false);
                 count(&self.stats.notifications_dropped);
                 self.events.push_back(Event::NotificationLost(Some(error)));
             }

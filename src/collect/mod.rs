@@ -4,6 +4,7 @@
 //! publishes finished [`Fragment`](crate::mib::Fragment)s and reports to [`health`]. It never talks to snmpd, and a
 //! collector that hangs harms only itself.
 
+pub mod alarm;
 pub mod health;
 pub mod instance;
 pub mod log;
@@ -45,8 +46,14 @@ impl Registration {
 }
 
 /// All collectors. `health` is the last one: where each runs once, it publishes what the others reported.
-pub static COLLECTORS: &[&Registration] =
-    &[&instance::REGISTRATION, &process::REGISTRATION, &log::REGISTRATION, &queue::REGISTRATION, &health::REGISTRATION];
+pub static COLLECTORS: &[&Registration] = &[
+    &instance::REGISTRATION,
+    &process::REGISTRATION,
+    &log::REGISTRATION,
+    &queue::REGISTRATION,
+    &alarm::REGISTRATION,
+    &health::REGISTRATION,
+];
 
 /// Every table the agent serves.
 pub fn catalogue() -> Vec<&'static dyn AnyTable> {

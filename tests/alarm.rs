@@ -1,0 +1,63 @@
+//! The promise: what is to be told is told, by name, with POSTFIX-MIB alone; once, and again when it is over; and what is
+//! healthy tells nothing.
+
+use crate::common::{PATIENCE, TestAgent, TestPostfix, TestSnmpd, TestTrapd, oid, wait_for};
+
+const ALARMS: &str = "alarms:
+  - { name: down, when: 'postfixInstanceState[*] == stopped', severity: critical }
+  - { name: daemon, when: 'postfixDaemonState[*] == notRunning', for: 30s, severity: critical }
+  - { name: source, when: 'postfixSourceStatus[*] == failing' }
+  - { name: held, when: 'postfixQueueMessages[* hold] >= 1' }
+";
+
+/// What is told of a kind, one line each.
+fn told(trapd: &TestTrapd, kind: &str) -> usize {
+    trapd.traps().iter().filter(|trap| trap.contains(&format!("POSTFIX-MIB::{kind}\t"))).count()
+}
+
+#[test]
+fn a_stop_is_told_by_name_once_through_a_kill_and_a_restart_of_snmpd_and_so_is_its_end() {
+    let trapd = TestTrapd::start_named();
+    let mut snmpd = TestSnmpd::builder().trap_sink(trapd.port()).start();
+    let mut postfix = TestPostfix::start();
+    let mut agent = TestAgent::new(&snmpd, &[&postfix]);
+    agent.set_config(&format!("{}{ALARMS}", agent.config()));
+    agent.start();
+    agent.wait_healthy(&snmpd, 1);
+    // What a healthy host does all day: none of it is told.
+    postfix.reload();
+    postfix.wait_log("reload");
+    snmpd.restart();
+    agent.wait_healthy(&snmpd, 1);
+    assert_eq!(trapd.traps(), Vec::<String>::new());
+
+    postfix.stop();
+    let trap = trapd.wait_trap("postfixInstanceDown");
+    let at: u32 = trap.split("postfixAlarmName.").nth(1).and_then(|t| t.split(' ').next()?.parse().ok()).expect(&trap);
+    for part in [
+        format!("POSTFIX-MIB::postfixAlarmName.{at} = STRING: down: {}", postfix.name()),
+        format!("POSTFIX-MIB::postfixAlarmObject.{at} = STRING: postfixInstanceState[*] == stopped"),
+        format!("POSTFIX-MIB::postfixAlarmValue.{at} = Gauge32: 2"),
+        format!("POSTFIX-MIB::postfixAlarmSeverity.{at} = INTEGER: critical(2)"),
+        format!("POSTFIX-MIB::postfixAlarmState.{at} = INTEGER: raised(2)"),
+        format!("POSTFIX-MIB::postfixAlarmText.{at} = STRING: down: {} is stopped", postfix.name()),
+    ] {
+        assert!(trap.contains(&part), "{part}: {trap}");
+    }
+    // The receipt is noted within half a second; killed after that the agent tells it no second time.
+    let noted =
+        || std::fs::read_to_string(agent.state_directory().join("alarms")).is_ok_and(|t| t.contains("\"Taken\":true"));
+    wait_for("the receipt", PATIENCE, || noted().then_some(()));
+    agent.kill9();
+    snmpd.restart();
+    agent.start();
+    let state = oid("postfixAlarmState", &[at]);
+    wait_for("the alarm", PATIENCE, || (snmpd.get(&state).ok()?.number() == Some(2)).then_some(()));
+    assert_eq!(snmpd.get(&oid("postfixHealth", &[0])).unwrap().number(), Some(3));
+    assert!(snmpd.get(&oid("postfixAlarmsRaised", &[0])).unwrap().number() >= Some(1));
+
+    postfix.start();
+    let trap = trapd.wait_trap("postfixInstanceUp");
+    assert!(trap.contains(&format!("POSTFIX-MIB::postfixAlarmState.{at} = INTEGER: normal(1)")), "{trap}");
+    assert_eq!((told(&trapd, "postfixInstanceDown"), told(&trapd, "postfixInstanceUp")), (1, 1), "{}", trapd.text());
+}
