@@ -59,6 +59,7 @@ impl Watched {
             // That was another spool's.
             self.master = None;
         }
+        self.processes.rename(&instance.name);
         self.instance = instance.clone();
     }
 
