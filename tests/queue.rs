@@ -312,6 +312,11 @@ fn a_mixed_queue_at_rest_in_three_instances() {
     instances[0].sendmail("me@local.test", &["x@deferred.test", "y@deferred.test"], "Subject: one\n\nbody\n");
     instances[0].sendmail("", &["x@deferred.test"], "Subject: two\n\nbody\n");
     showq.refresh(3);
+    for index in 1..=3 {
+        assert!(showq.queue(index, "deferred")[0].is_some(), "one refused connection may be a restart");
+        assert_eq!(showq.gauge(&[1, 1, 3, 1, 4, index, 2]), Some(2), "stale");
+    }
+    showq.refresh(3);
     spool.refresh(3);
     for (index, postfix) in (1..).zip(&instances) {
         spool.agrees(index, postfix);
