@@ -1,6 +1,7 @@
 //! One Postfix instance: where it lives, what its parameters say and what its master runs.
 
 use super::{
+    Owner,
     postconf::{Parameters, Postconf, PostconfError},
     services::Service,
 };
@@ -99,6 +100,11 @@ impl Instance {
     /// Whether its parameters are known; else it is what the configuration says, no more.
     pub fn has_parameters(&self) -> bool {
         !self.parameters.is_empty()
+    }
+
+    /// As its rows carry it.
+    pub fn owner(&self) -> Owner {
+        Owner { index: self.index, name: self.name.as_str().into() }
     }
 
     /// A parameter that has a value.
