@@ -23,7 +23,7 @@ pub use tables::TABLES;
 
 use super::{
     Collector, Context, Next, Registration,
-    health::{Source, SourceKind, Status},
+    health::{Condition, Source, SourceKind, Status, Subject},
     instance::{Instance, UNKNOWN},
     registry::Registry,
 };
@@ -290,7 +290,8 @@ impl QueueCollector {
             if instance.settings.totals && !instance.is_disabled() {
                 counted.push(snapshot);
                 if several && snapshot.is_none() {
-                    conditions.extend(watched.error.as_deref().map(|e| conditions::totals_missing(instance, e)));
+                    let missing = |e| Condition::totals_missing(Subject::Queue, "queues", &instance.name, e);
+                    conditions.extend(watched.error.as_deref().map(missing));
                 }
             }
             let spool = SpoolRow::new(instance, watched.space, snapshot);
