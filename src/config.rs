@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-/// Where the configuration stands unless `--config` says otherwise.
+/// Where the configuration is unless `--config` says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/postfix-agentx.yaml";
 
 /// Octets of a configuration file; thousands of instances and probes need less.
@@ -74,7 +74,8 @@ pub struct AgentX {
 impl Default for AgentX {
     fn default() -> Self {
         Self {
-            address: vec![Address::Unix("/var/agentx/master".into())],
+            // Where snmpd.conf.example puts the socket, then where snmpd by itself does.
+            address: vec![Address::Unix("/run/agentx/master".into()), Address::Unix("/var/agentx/master".into())],
             // { netSnmpPlaypen 25 }
             root: Oid::from([1, 3, 6, 1, 4, 1, 8072, 9999, 9999, 25]),
             priority: 127,
