@@ -1,6 +1,6 @@
-//! The command line.
+//! The command line, and nothing of the project besides: man pages and completions are made from it. What clap cannot judge
+//! the commands do.
 
-use crate::smi::Oid;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -24,7 +24,8 @@ pub enum Command {
     #[command(after_help = DUMP)]
     Dump(Dump),
     /// Look at configuration, Postfix, rights, state directory and snmpd, and say what to do about each
-    Check(ConfigFile),
+    #[command(after_help = CHECK)]
+    Check(Box<Check>),
     /// Run a configured probe once, now, or all of them, and print how long each stage took
     Probe(Probe),
     /// Count log files from start to end and print every counter
@@ -34,6 +35,8 @@ pub enum Command {
     Mib(Mib),
 }
 
+const CHECK: &str = "Example: as root, which looks as the daemon's user and finds a community in snmpd.conf\n  \
+    postfix-agentx check\n\nExit status: 0 all is well; 1 something is wrong; 2 wrong usage or configuration.";
 const DUMP: &str = "Example: the queues, then one number of them\n  \
     postfix-agentx dump postfixQueueTable\n  postfix-agentx dump --numeric postfixTotalDeferred";
 const MIB: &str = "Example: below an enterprise number of your own, as `agentx: root:` then has to say\n  \
@@ -56,9 +59,36 @@ pub struct Count {
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
+    /// Print the lines that are not understood instead, up to 10,000 of them: please send them with a report
+    #[arg(long, conflicts_with = "json")]
+    pub unrecognised: bool,
     /// Configuration file with log.hosts, log.filters and log.reinject_labels; without it none of them
     #[arg(short = 'c', long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+}
+
+/// As whom to look, and how to ask.
+#[derive(Debug, Args)]
+pub struct Check {
+    /// Configuration file
+    #[command(flatten)]
+    pub file: ConfigFile,
+    /// The user the daemon runs as, by name or uid, perhaps with :GROUP; only root can look as another one [default: what
+    /// the unit postfix-agentx.service says]
+    #[arg(long, value_name = "USER")]
+    pub user: Option<String>,
+    /// Where snmpd answers SNMP [default: what agentAddress in snmpd.conf says, else 127.0.0.1]
+    #[arg(long, value_name = "HOST")]
+    pub host: Option<String>,
+    /// Read this file, and others given so, instead of snmpd's own
+    #[arg(long, value_name = "FILE")]
+    pub snmpd_conf: Vec<PathBuf>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// Where neither says who asks, snmpd.conf does, if it may be read
+    #[command(flatten)]
+    pub access: Access,
 }
 
 /// Which probe.
@@ -93,9 +123,41 @@ pub struct Mib {
     #[command(flatten)]
     pub file: ConfigFile,
     /// Where postfixMIB is to be
-    #[arg(long, value_name = "OID", value_parser = crate::config::root)]
-    pub root: Option<Oid>,
+    #[arg(long, value_name = "OID")]
+    pub root: Option<String>,
     /// Write a file for each module into this directory instead of printing them
     #[arg(short = 'd', long, value_name = "DIRECTORY")]
     pub directory: Option<PathBuf>,
+}
+
+/// How to ask snmpd.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "How to ask snmpd")]
+pub struct Access {
+    /// SNMPv2c with this community; everybody on this host can read it while the command runs, so for one that is secret
+    /// use the environment's POSTFIX_AGENTX_COMMUNITY or --secrets
+    #[arg(long, value_name = "NAME", conflicts_with = "security_name")]
+    pub community: Option<String>,
+    /// SNMPv3 as this user; passphrases come from POSTFIX_AGENTX_AUTH_PASSPHRASE and POSTFIX_AGENTX_PRIV_PASSPHRASE,
+    /// --secrets or snmp.conf
+    #[arg(short = 'u', long, value_name = "NAME")]
+    pub security_name: Option<String>,
+    /// noAuthNoPriv, authNoPriv or authPriv [default: what there are passphrases for]
+    #[arg(short = 'l', long, value_name = "LEVEL")]
+    pub level: Option<String>,
+    /// MD5, SHA, SHA-224, SHA-256, SHA-384 or SHA-512 [default: SHA]
+    #[arg(short = 'a', long, value_name = "PROTOCOL")]
+    pub auth_protocol: Option<String>,
+    /// DES, AES, AES-192, AES-256, AES-192-C or AES-256-C [default: AES]
+    #[arg(short = 'x', long, value_name = "PROTOCOL")]
+    pub priv_protocol: Option<String>,
+    /// Communities and passphrases, written as in snmp.conf: defCommunity, defAuthPassphrase, defPrivPassphrase …
+    #[arg(long, value_name = "FILE")]
+    pub secrets: Option<PathBuf>,
+    /// Seconds to wait for each answer [default: 1]
+    #[arg(short = 't', long, value_name = "SECONDS")]
+    pub timeout: Option<String>,
+    /// How often to ask again [default: 5]
+    #[arg(short = 'r', long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(0..=100))]
+    pub retries: Option<u32>,
 }

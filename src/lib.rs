@@ -27,6 +27,7 @@
 // What clippy.toml names is for one file each.
 #![cfg_attr(not(test), warn(clippy::disallowed_types))]
 
+mod advice;
 pub mod agentx;
 mod child;
 pub mod cli;
@@ -36,6 +37,7 @@ pub mod config;
 pub mod mib;
 pub mod postfix;
 mod regular;
+pub mod shown;
 pub mod smi;
 pub mod snmp;
 pub mod state;

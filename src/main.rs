@@ -4,8 +4,9 @@ use clap::Parser;
 use postfix_agentx::{
     cli::{Cli, Command},
     commands,
+    shown::Lines,
 };
-use std::process::ExitCode;
+use std::{io::stderr, process::ExitCode};
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
@@ -16,9 +17,9 @@ fn main() -> ExitCode {
         .unwrap_or_else(|_| EnvFilter::new(if daemon { "info" } else { "off" }));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(|| Lines(stderr()))
         .with_target(false)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .with_ansi(false)
         .init();
     commands::run(&cli)
 }

@@ -142,6 +142,8 @@ impl StateDirectory {
         match lock(&path.join("lock"), false) {
             Ok(_) => {}
             Err(StateError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+            // An agent that runs there may be unable to save what it counts.
+            Err(locked @ StateError::Locked { .. }) => return try_to_write(path).and(Err(locked)),
             Err(e) => return Err(e),
         }
         try_to_write(path)
@@ -269,10 +271,26 @@ fn lock(name: &Path, create: bool) -> Result<File, StateError> {
     }
 }
 
-/// A lock file that can be written does not mean that others can be made beside it.
+/// The most that is written to see whether there is room, octets.
+const TRIAL: u64 = 16 << 20;
+
+/// A lock file that can be written does not mean that others can be made beside it, nor that there is room for them: a file
+/// as long as the longest that is replaced here is written and synced, as saving does.
 fn try_to_write(directory: &Path) -> Result<(), StateError> {
-    let name = directory.join("probe.new");
-    File::create(&name).and_then(|_| fs::remove_file(&name)).map_err(io(directory))
+    let longest = fs::read_dir(directory).map_err(io(directory))?.flatten();
+    let longest = longest.filter_map(|entry| Some(entry.metadata().ok()?.len())).max().unwrap_or(0);
+    let name = directory.join(format!("probe.{}.new", std::process::id()));
+    let write = || {
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o640).open(&name)?;
+        io::copy(&mut io::repeat(0).take(longest.clamp(4_096, TRIAL)), &mut file)?;
+        file.sync_all()
+    };
+    let written = write();
+    let removed = match fs::remove_file(&name) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
+    };
+    written.and(removed).map_err(io(directory))
 }
 
 /// Version and content of a state file called `name`; the checksum says that they are what was written.

@@ -321,19 +321,25 @@ fn who_overtook_gets_the_configured_place_too_and_a_third_one_is_told_the_truth(
 fn a_directory_only_for_root_is_told_with_the_remedy() {
     let snmpd = TestSnmpd::start();
     let locked = snmpd.sandbox().mkdir("locked", 0o700, None);
-    let output = told_as_another_user(&snmpd, &locked.join("master"));
-    let chmod = format!("chgrp 64999 {0} && chmod 0750 {0}", locked.display());
-    assert!(output.contains("no permission to enter") && output.contains(&chmod), "{output}");
+    let socket = locked.join("master");
+    let output = told_as_another_user(&snmpd, &socket);
+    assert!(output.contains("does not exist") && !output.contains("chmod"), "nobody listens there: {output}");
+    let _listening = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let output = told_as_another_user(&snmpd, &socket);
+    let chmod = format!("do: chmod 0755 {} && ", locked.display());
+    assert!(output.contains("64999 may not enter ") && output.contains(&chmod), "{output}");
+    assert!(output.contains("agentXPerms 0660 0755 64999 64999"), "{output}");
 }
 
 #[test]
 fn a_socket_only_for_root_is_told_with_the_remedy() {
     let snmpd = TestSnmpd::builder().conf("agentXPerms 0600 0700").start();
     let output = told_as_another_user(&snmpd, &snmpd.socket());
-    assert!(output.contains("`agentXPerms 0660 0755 64999 64999`"), "{output}");
-    assert!(output.contains("mode 0600, owner 0:0 (this process: uid 64999)"), "{output}");
+    assert!(output.contains("64999 may not use ") && output.contains("mode 0600, owner root:root"), "{output}");
     // What it says to write is what helps, also where snmpd makes the directory.
-    let remedy = output.split('`').nth(1).unwrap();
+    let (_, remedy) = output.split_once("printf '").unwrap();
+    let remedy = remedy.split("\\n").next().unwrap();
+    assert_eq!(remedy, "agentXPerms 0660 0755 64999 64999");
     let builder = TestSnmpd::builder().conf(remedy);
     let socket = builder.socket().with_file_name("made").join("master");
     let snmpd = builder.conf(&format!("agentXSocket unix:{}", socket.display())).start();

@@ -4,6 +4,7 @@ use crate::common::{Ran, TestAgent, TestPostfix, TestSnmpd, oid};
 use std::{
     fs,
     os::unix::fs::{PermissionsExt, chown},
+    process::Command,
 };
 
 /// The line about a subject.
@@ -30,7 +31,7 @@ fn all_is_well_with_and_without_the_agent_running() {
     let ran = agent.run_once(&["check"]);
     assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
     assert!(line(&ran, "state directory").contains(&format!("process {}", agent.pid())));
-    assert!(line(&ran, "snmpd").contains("registered"));
+    assert!(line(&ran, "snmpd:").contains("the agent that runs keeps"), "{}", ran.stdout);
     // It left the running agent's registration alone.
     assert!(snmpd.get(&oid("postfixAgentVersion", &[0])).is_ok_and(|v| !v.is_exception()));
 }
@@ -81,4 +82,119 @@ fn nobody_listening_is_named() {
     let ran = agent.run_once(&["check"]);
     let line = line(&ran, "snmpd");
     assert!(line.starts_with("WRONG ") && line.contains("snmpd"), "{line}");
+}
+
+/// `check` by an SNMP manager's eyes, with what snmpd.conf says of who may ask.
+fn looked(agent: &TestAgent, snmpd: &TestSnmpd) -> Ran {
+    agent.run_once(&["check", "--snmpd-conf", &snmpd.conf_file().display().to_string()])
+}
+
+/// The commands below the line that begins so, as somebody who copies them runs them. What restarts snmpd is left to
+/// the caller, whose snmpd no service manager knows.
+#[track_caller]
+fn follow(ran: &Ran, begin: &str) {
+    let mut lines = ran.stdout.lines().skip_while(|line| !line.starts_with(begin));
+    assert!(lines.next().is_some(), "no {begin}:\n{}", ran.stdout);
+    let commands: Vec<&str> = lines.take_while(|line| line.starts_with("           ")).map(str::trim).collect();
+    assert!(!commands.is_empty(), "{}", ran.stdout);
+    for command in commands.iter().filter(|command| !command.contains("restart")) {
+        let status = Command::new("sh").args(["-c", command]).status().expect("sh");
+        assert!(status.success(), "{command}");
+    }
+    assert!(commands.iter().any(|command| command.ends_with("restart snmpd") || command.ends_with("snmpd restart")));
+}
+
+/// As Debian, RHEL and somebody careful write it.
+#[test]
+fn whoever_hides_the_tree_is_named_and_the_commands_show_it() {
+    let debian = "rocommunity public default -V systemonly\nview systemonly included .1.3.6.1.2.1.1\n\
+                  view systemonly included .1.3.6.1.2.1.25.1\n";
+    let rhel = "com2sec notConfigUser default public\ngroup notConfigGroup v2c notConfigUser\n\
+                view systemview included .1.3.6.1.2.1.1\naccess notConfigGroup \"\" any noauth exact systemview none none\n";
+    let careful = "rocommunity public 127.0.0.1 .1.3.6.1.2.1\n";
+    let postfix = TestPostfix::builder().start();
+    for (text, named) in
+        [(debian, "the view systemonly"), (rhel, "the view systemview"), (careful, "the restriction to")]
+    {
+        let builder = TestSnmpd::builder();
+        let begin = format!(
+            "master agentx\nagentAddress udp:127.0.0.1:{}\nagentXSocket unix:{}\nagentXPerms 0777 0755\n",
+            builder.port(),
+            builder.socket().display()
+        );
+        let mut snmpd = builder.whole_conf(&format!("{begin}{text}")).start();
+        let mut agent = TestAgent::new(&snmpd, &[&postfix]);
+        agent.start();
+        agent.wait_log("serving");
+        let ran = looked(&agent, &snmpd);
+        assert_eq!(ran.code, 1, "{}{}", ran.stdout, ran.stderr);
+        let line = ran.stdout.lines().find(|line| line.starts_with("WRONG  SNMP: ")).unwrap_or_default();
+        assert!(line.contains(named) && line.contains("registered"), "{named}: {}", ran.stdout);
+        follow(&ran, "WRONG  SNMP: ");
+        snmpd.restart();
+        crate::common::wait_for("the tree in a manager's eyes", crate::common::PATIENCE, || {
+            let ran = looked(&agent, &snmpd);
+            ran.stdout.contains("\nok     SNMP: ").then_some(())
+        });
+    }
+}
+
+#[test]
+fn before_the_agent_runs_a_manager_sees_nothing_and_that_is_no_fault() {
+    let snmpd = TestSnmpd::start();
+    let postfix = TestPostfix::builder().start();
+    let agent = TestAgent::new(&snmpd, &[&postfix]);
+    let ran = looked(&agent, &snmpd);
+    assert_eq!(ran.code, 0, "{}", ran.stdout);
+    assert!(ran.stdout.contains("\nnote   agent: not running"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("\nnote   SNMP: ") && ran.stdout.contains("before the agent runs"), "{}", ran.stdout);
+}
+
+#[test]
+fn somebody_else_at_our_root_and_a_wrong_community_are_told() {
+    let snmpd = TestSnmpd::builder().conf("override -rw .1.3.6.1.4.1.32473.5.1.0 integer 1").start();
+    let postfix = TestPostfix::builder().start();
+    let agent = TestAgent::new(&snmpd, &[&postfix]);
+    let config = agent.config().replace(crate::common::ROOT, "1.3.6.1.4.1.32473.5");
+    agent.set_config(&config);
+    let ran = looked(&agent, &snmpd);
+    assert_eq!(ran.code, 1, "{}", ran.stdout);
+    assert!(line(&ran, "SNMP: ").contains("which is not ours"), "{}", ran.stdout);
+    let host = format!("127.0.0.1:{}", snmpd.port());
+    let ran = agent.run_once(&["check", "--host", &host, "--community", "wrong", "--timeout", "0.2", "--retries", "0"]);
+    assert!(line(&ran, "SNMP: ").starts_with("WRONG "), "{}", ran.stdout);
+}
+
+#[test]
+fn json_has_the_same_findings() {
+    let snmpd = TestSnmpd::start();
+    let postfix = TestPostfix::builder().start();
+    let agent = TestAgent::new(&snmpd, &[&postfix]);
+    let ran = agent.run_once(&["check", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&ran.stdout).expect("JSON");
+    assert_eq!((ran.code, &json["ok"]), (0, &serde_json::json!(true)), "{}", ran.stdout);
+    let ids: Vec<&str> = json["findings"].as_array().unwrap().iter().filter_map(|f| f["id"].as_str()).collect();
+    for id in ["configuration", "state", "agent", "snmpd", "instance", "queue", "log", "processes", "services", "snmp"]
+    {
+        assert!(ids.contains(&id), "{id}: {ids:?}");
+    }
+}
+
+#[test]
+fn root_looks_as_the_daemons_user_and_leaves_nothing_of_its_own() {
+    let snmpd = TestSnmpd::start();
+    let postfix = TestPostfix::builder().start();
+    let agent = TestAgent::new(&snmpd, &[&postfix]);
+    fs::set_permissions(postfix.log_file(), fs::Permissions::from_mode(0o600)).expect("chmod");
+    let mut command = Command::new(agent.binary());
+    command.args(["check", "--user", "64999", "--config"]).arg(agent.config_file());
+    command.arg("--snmpd-conf").arg(snmpd.conf_file());
+    let ran = crate::common::capture(&mut command);
+    assert!(line(&ran, "user: ").contains("looking as the daemon's user 64999"), "{}{}", ran.stdout, ran.stderr);
+    assert!(line(&ran, " log: ").starts_with("WRONG "), "root could have read it: {}", ran.stdout);
+    let owners = fs::read_dir(agent.state_directory()).unwrap().flatten();
+    let owners: Vec<_> = owners
+        .map(|entry| (entry.file_name(), std::os::unix::fs::MetadataExt::uid(&entry.metadata().unwrap())))
+        .collect();
+    assert!(owners.iter().all(|(_, uid)| *uid == 64_999), "{owners:?}");
 }

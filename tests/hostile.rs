@@ -103,7 +103,7 @@ fn hostile_clients_and_a_hostile_server_move_only_what_their_mail_moves() {
         let waits = queue.iter().filter(|m| m.queue_name == "deferred").count();
         (waits == accepted && queue.len() == accepted).then_some(())
     });
-    let counted = count::count(&[postfix.log_file()], &Config::default(), &mut |_| {}).expect("a log");
+    let counted = count::count(&[postfix.log_file()], &Config::default(), &mut |_| {}).expect("a log").values;
     let mut sums = BTreeMap::<String, u64>::new();
     for (name, value) in counted {
         let number = match value {

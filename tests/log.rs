@@ -13,7 +13,7 @@ fn config() -> Config {
 
 /// Counters of a log by name, without the index of instance, row and names; equal rows are added.
 fn counters(path: &Path, config: &Config) -> BTreeMap<String, u64> {
-    let counted = count::count(&[path.to_owned()], config, &mut |_| {}).expect("a readable file");
+    let counted = count::count(&[path.to_owned()], config, &mut |_| {}).expect("a readable file").values;
     let mut sums = BTreeMap::new();
     for (name, value) in counted {
         let number = match value {
@@ -140,4 +140,20 @@ fn count_equals_pflogsumm_where_both_mean_the_same() {
     }
     assert_eq!(sum(&["LogFileLinesUnrecognised"]), 0, "a real Postfix is understood");
     assert_eq!(sum(&["LogFileLinesForeign"]), 0);
+}
+
+/// What the agent does not understand can be seen and sent, and steers no terminal.
+#[test]
+fn lines_that_are_not_understood_can_be_seen() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("mail.log");
+    let lines = "Nov 22 01:17:30 mx postfix/smtpd[7]: connect from unknown[192.0.2.1]\n\
+                 Nov 22 01:17:30 mx postfix/smtpd[7]: a text of a later release \x1b[2J\u{202e}\n";
+    fs::write(&file, lines).unwrap();
+    let run = |more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_postfix-agentx"));
+        common::capture(command.arg("count").args(more).arg(&file)).success()
+    };
+    assert_eq!(run(&["--unrecognised"]), "postfix/smtpd[7]: a text of a later release \\x1b[2J\\u{202e}\n");
+    assert!(run(&[]).contains("Unrecognised.1 = 1"), "{}", run(&[]));
 }

@@ -1,5 +1,5 @@
 //! One try: connect, open, register, close; and what to do where it fails. It never overtakes: whoever serves the subtree
-//! is not disturbed.
+//! is not disturbed. Beside an agent that serves it only the session is tried, since snmpd logs every second registration.
 
 use super::{Config, Stats, Status, link, notifications, remedy, session::Nothing};
 use std::{sync::Arc, time::Duration};
@@ -30,23 +30,39 @@ pub enum CheckError {
 pub async fn try_register(mut config: Config) -> Result<String, CheckError> {
     let overtaken = remedy::overtaken(&config.regions);
     config.regions.iter_mut().for_each(|region| region.takeover = None);
+    match attempt(config, |status| !matches!(status, Status::Starting | Status::Open(_))).await {
+        Status::Registered(address) => Ok(address),
+        Status::Disconnected(why) => Err(CheckError::Connect(why)),
+        Status::Refused { duplicate: true, why } => Err(CheckError::Duplicate(overtaken.unwrap_or(why))),
+        Status::Refused { why, .. } => Err(CheckError::Refused(why)),
+        Status::Starting | Status::Open(_) | Status::Stopped => Err(CheckError::Timeout(PATIENCE)),
+    }
+}
+
+/// Connects, opens a session, and closes it. Nothing is registered. Returns where, as text.
+pub async fn try_open(mut config: Config) -> Result<String, CheckError> {
+    config.regions.clear();
+    config.capabilities = None;
+    match attempt(config, |status| !matches!(status, Status::Starting)).await {
+        Status::Open(address) | Status::Registered(address) => Ok(address),
+        Status::Disconnected(why) => Err(CheckError::Connect(why)),
+        Status::Refused { why, .. } => Err(CheckError::Refused(why)),
+        Status::Starting | Status::Stopped => Err(CheckError::Timeout(PATIENCE)),
+    }
+}
+
+/// Runs a link until its status is the one that is wanted.
+async fn attempt(config: Config, wanted: impl Fn(&Status) -> bool) -> Status {
     let stats = Arc::new(Stats::default());
     let mut status = stats.watch();
     let (_, queue) = notifications(config.notifications, Arc::clone(&stats));
     let (settled, outcome) = tokio::sync::oneshot::channel();
     let shutdown = async move {
-        let wanted = |s: &Status| !matches!(s, Status::Starting | Status::Open(_));
         let found = tokio::time::timeout(PATIENCE, status.wait_for(wanted)).await;
         let found = found.map_or(Status::Starting, |s| s.map_or(Status::Starting, |s| s.clone()));
         // The receiver waits below.
         let _ = settled.send(found);
     };
     link::run(config, || Arc::new(Nothing), queue, stats, shutdown).await;
-    match outcome.await {
-        Ok(Status::Registered(address)) => Ok(address),
-        Ok(Status::Disconnected(why)) => Err(CheckError::Connect(why)),
-        Ok(Status::Refused { duplicate: true, why }) => Err(CheckError::Duplicate(overtaken.unwrap_or(why))),
-        Ok(Status::Refused { why, .. }) => Err(CheckError::Refused(why)),
-        _ => Err(CheckError::Timeout(PATIENCE)),
-    }
+    outcome.await.unwrap_or_default()
 }

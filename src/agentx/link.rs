@@ -177,14 +177,16 @@ impl<V: Objects, F: Fn() -> Arc<V>> Link<F> {
     async fn connect(&mut self) -> Option<(usize, OwnedFd)> {
         let config = Arc::clone(&self.config);
         let count = config.addresses.len();
-        let mut problems = vec![String::new(); count];
+        let mut problems = Vec::with_capacity(count);
         for number in (0..count).map(|n| (self.first + n) % count) {
             match open(&config.addresses[number]).await {
                 Ok(socket) => return Some((number, socket)),
-                Err(error) => problems[number] = remedy::connect(&config.addresses[number], &error),
+                Err(error) => problems.push(remedy::connect(&config.addresses[number], &error)),
             }
         }
-        let why = problems.join("; ");
+        // The same text whichever was tried first.
+        problems.rotate_right(self.first % count.max(1));
+        let why = remedy::unconnected(&config.addresses, &problems);
         self.tell(&why);
         self.stats.set(Status::Disconnected(why));
         None

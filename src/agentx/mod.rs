@@ -5,7 +5,7 @@
 //! - [`run`]: the only I/O. It connects, serves, reconnects and re-registers for ever, and belongs on a thread of its own:
 //!   snmpd drops a subagent after one slow answer.
 //! - [`notifications`]: the queue between whoever notices something and the link.
-//! - [`try_register`]: whether all of it would work, and what to do if not.
+//! - [`try_register`] and [`try_open`]: whether all of it would work, and what to do if not.
 //!
 //! What is served is an [`Objects`](crate::smi::Objects): one consistent state, taken anew for each SNMP request. Read-only: every SET is
 //! refused. One session per connection, no index allocation.
@@ -22,7 +22,7 @@ mod stats;
 pub mod wire;
 
 pub use address::{Address, AddressError};
-pub use check::{CheckError, try_register};
+pub use check::{CheckError, try_open, try_register};
 pub use config::{Capabilities, Config, Rate, Region};
 pub use link::run;
 pub use notify::{Notification, NotificationError, Notifications, Notifier, notifications};

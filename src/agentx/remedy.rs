@@ -4,66 +4,120 @@
 //! already taken. The texts are worked out when the problem is told, not when it happens.
 
 use super::{Address, config::Region, pdu::ErrorCode};
+use crate::advice;
 use std::{io, os::unix::fs::MetadataExt, path::Path};
 
-/// Why `address` cannot be connected to, and what to do.
-pub(super) fn connect(address: &Address, error: &io::Error) -> String {
-    match (address, error.kind()) {
-        (Address::Unix(path), io::ErrorKind::PermissionDenied) => denied(path),
-        (Address::Unix(path), io::ErrorKind::NotFound) => format!(
-            "{address} does not exist: snmpd is not running, or its snmpd.conf lacks `master agentx` or names another \
-             socket (`agentXSocket unix:{}`)",
-            path.display()
-        ),
-        (Address::Unix(_), io::ErrorKind::ConnectionRefused) => {
-            format!("nobody listens on {address}: snmpd is not running (systemctl status snmpd)")
+/// What kept us from an address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Problem {
+    /// Nothing listens there, so far as can be seen.
+    absent: bool,
+    /// Why, and what to do.
+    text: String,
+}
+
+/// All addresses' problems as one. Where somebody listens, what is not there elsewhere is beside the point.
+pub(super) fn unconnected(addresses: &[Address], problems: &[Problem]) -> String {
+    let present: Vec<&str> = problems.iter().filter(|p| !p.absent).map(|p| p.text.as_str()).collect();
+    match (present.is_empty(), problems) {
+        (false, _) => advice::together(present),
+        (true, [one]) => one.text.clone(),
+        (true, _) => {
+            let list: Vec<String> = addresses.iter().map(Address::to_string).collect();
+            let what = format!("nobody listens on any of {}: {NOT_RUNNING} another socket", list.join(", "));
+            advice::advise(what, &start())
         }
-        (Address::Tcp { .. }, io::ErrorKind::ConnectionRefused) => format!(
-            "nobody listens on {address}: snmpd is not running, or its snmpd.conf lacks `master agentx` and \
-             `agentXSocket {address}`"
-        ),
-        // More connections wait to be accepted than the kernel keeps.
-        (Address::Unix(_), io::ErrorKind::WouldBlock) => {
-            format!("snmpd does not accept connections on {address}: it hangs or is stopped (systemctl restart snmpd)")
-        }
-        (_, io::ErrorKind::TimedOut) => format!("{address} does not answer: a firewall, or a master that hangs"),
-        _ => format!("{address}: {error}"),
     }
 }
 
-/// The name of a uid or gid in /etc/passwd or /etc/group; snmpd.conf takes the number as well.
-fn name(file: &str, id: u32) -> String {
-    let text = std::fs::read_to_string(file).unwrap_or_default();
-    let number = id.to_string();
-    let found = text.lines().map(|line| line.split(':')).find(|fields| fields.clone().nth(2) == Some(&number));
-    found.and_then(|mut fields| fields.next().map(str::to_owned)).unwrap_or(number)
+const NOT_RUNNING: &str = "snmpd is not running, or its snmpd.conf lacks `master agentx` or names";
+
+/// A restart is right in both cases.
+fn start() -> Vec<String> {
+    if advice::has_unit("snmpd.service") { vec![advice::restart("snmpd")] } else { Vec::new() }
+}
+
+/// Why `address` cannot be connected to, and what to do.
+pub(super) fn connect(address: &Address, error: &io::Error) -> Problem {
+    connect_with(address, error, listening)
+}
+
+fn connect_with(address: &Address, error: &io::Error, listening: impl Fn(&Path) -> Option<bool>) -> Problem {
+    let not_there = |path: &Path| {
+        let what =
+            format!("{address} does not exist: {NOT_RUNNING} another socket (`agentXSocket unix:{}`)", path.display());
+        Problem { absent: true, text: advice::advise(what, &start()) }
+    };
+    let here = |text: String| Problem { absent: false, text };
+    match (address, error.kind()) {
+        // What snmpd's first start left behind closed says nothing of an snmpd that does not run.
+        (Address::Unix(path), io::ErrorKind::PermissionDenied)
+            if path.symlink_metadata().is_err() && listening(path) == Some(false) =>
+        {
+            not_there(path)
+        }
+        (Address::Unix(path), io::ErrorKind::PermissionDenied) => here(denied(path)),
+        (Address::Unix(path), io::ErrorKind::NotFound) => not_there(path),
+        (Address::Unix(_), io::ErrorKind::ConnectionRefused) => Problem {
+            absent: true,
+            text: advice::advise(format_args!("nobody listens on {address}: snmpd is not running"), &start()),
+        },
+        (Address::Tcp { .. }, io::ErrorKind::ConnectionRefused) => Problem {
+            absent: true,
+            text: advice::advise(
+                format_args!("nobody listens on {address}: {NOT_RUNNING} another socket (`agentXSocket {address}`)"),
+                &start(),
+            ),
+        },
+        // More connections wait to be accepted than the kernel keeps.
+        (Address::Unix(_), io::ErrorKind::WouldBlock) => here(advice::advise(
+            format_args!("snmpd does not accept connections on {address}: it hangs or is stopped"),
+            &[advice::restart("snmpd")],
+        )),
+        (_, io::ErrorKind::TimedOut) => here(format!("{address} does not answer: a firewall, or a master that hangs")),
+        _ => here(format!("{address}: {error}")),
+    }
+}
+
+/// Whether somebody listens on a unix socket, which /proc/net/unix tells even where its directory is closed to us. `None`:
+/// there is no such file. What listens in another network namespace is not in it.
+fn listening(path: &Path) -> Option<bool> {
+    /// SO_ACCEPTCON.
+    const ACCEPTS: u32 = 0x1_0000;
+    let table = std::fs::read("/proc/net/unix").ok()?;
+    let wanted = path.as_os_str().as_encoded_bytes();
+    let accepts = |line: &[u8]| {
+        let mut fields = line.split(|octet| *octet == b' ').filter(|field| !field.is_empty());
+        let flags = fields.nth(3).and_then(|flags| u32::from_str_radix(std::str::from_utf8(flags).ok()?, 16).ok());
+        flags.is_some_and(|flags| flags & ACCEPTS != 0) && line.ends_with(wanted)
+    };
+    Some(table.split(|octet| *octet == b'\n').any(accepts))
 }
 
 /// EACCES is either the directory snmpd made for itself alone, or the socket.
 fn denied(path: &Path) -> String {
-    let uid = rustix::process::geteuid().as_raw();
-    let user = name("/etc/passwd", uid);
-    let group = name("/etc/group", rustix::process::getegid().as_raw());
     let shown = path.display();
-    // The directory's owner and group stay root, so others must be let in; the socket's mode is what protects.
-    let recipe = format!("put `agentXPerms 0660 0755 {user} {group}` into snmpd.conf");
-    match path.symlink_metadata() {
+    let (user, group) = (advice::user(), advice::group());
+    // The socket's mode is what protects; the directory only has to let others pass.
+    let mut commands = advice::snmpd_line(&format!("agentXPerms 0660 0755 {user} {group}"));
+    let what = match path.symlink_metadata() {
         Ok(socket) => format!(
-            "no permission to use {shown}, which has mode {:04o}, owner {}:{} (this process: uid {uid}): {recipe} \
-             and restart snmpd",
+            "{user} may not use {shown}, which has mode {:04o}, owner {}:{}; agentXPerms in snmpd.conf sets both",
             socket.mode() & 0o7777,
-            socket.uid(),
-            socket.gid()
+            advice::user_name(socket.uid()).unwrap_or_else(|| socket.uid().to_string()),
+            advice::group_name(socket.gid()).unwrap_or_else(|| socket.gid().to_string()),
         ),
         Err(_) => {
-            // snmpd applies the directory's permissions only when it creates it, and never the group.
-            let directory = path.parent().unwrap_or(path).display();
+            let directory = path.parent().unwrap_or(path);
+            // snmpd sets a directory's mode only where it makes it.
+            commands.insert(0, format!("chmod 0755 {}", advice::quoted(directory)));
             format!(
-                "no permission to enter {directory} (this process: uid {uid}): {recipe}; then, since snmpd leaves an \
-                 existing directory as it is, `chgrp {group} {directory} && chmod 0750 {directory}`, and restart snmpd"
+                "{user} may not enter {}, where snmpd listens; agentXPerms in snmpd.conf lets it use the socket",
+                directory.display()
             )
         }
-    }
+    };
+    advice::advise(what, &commands)
 }
 
 /// Why `region` is not registered at `address`, and what to do.
@@ -75,21 +129,19 @@ pub(super) fn refused(address: &Address, region: &Region, error: ErrorCode) -> S
                 Address::Unix(path) => format!("ss -xp | grep -e agentx -e {}", path.display()),
                 Address::Tcp { port, .. } => format!("ss -tp | grep :{port}"),
             };
-            let (also, way_out) = match takeover {
-                Some(takeover) => (format!(" and at the takeover priority {takeover}"), String::new()),
-                None if *priority == 1 => Default::default(),
-                None => (String::new(), format!(", or set `takeover: {}` to take its place at once", priority - 1)),
-            };
-            format!(
-                "snmpd already has {subtree} at priority {priority}{also}: another subagent serves it (a second one of \
-                 this kind? one that hangs?) or a module inside snmpd. End the other one (`{connected}` shows who is \
-                 connected){way_out}. Trying again for as long as it takes"
-            )
+            let also = takeover.map(|t| format!(" and at the takeover priority {t}")).unwrap_or_default();
+            // That it may be overtaken (`takeover`) is for those who know that it hangs: README says so.
+            let what = format!(
+                "snmpd already has {subtree} at priority {priority}{also}: another subagent serves it (a second one of this \
+                 kind? one that hangs?) or a module inside snmpd. It has to end before this one can serve; the command shows \
+                 who is connected"
+            );
+            advice::advise(what, &[connected])
         }
         ErrorCode::REQUEST_DENIED => {
-            format!("snmpd does not let us have {subtree} ({error}): look into its log for the reason. Trying again")
+            format!("snmpd does not let us have {subtree} ({error}): look into its log for the reason")
         }
-        _ => format!("snmpd did not register {subtree}: {error}. Its log may say why. Trying again"),
+        _ => format!("snmpd did not register {subtree}: {error}. Its log may say why"),
     }
 }
 
@@ -108,22 +160,31 @@ mod tests {
     use crate::smi::Oid;
 
     fn told(address: &str, kind: io::ErrorKind) -> String {
-        connect(&address.parse().unwrap(), &kind.into())
+        connect(&address.parse().unwrap(), &kind.into()).text
     }
 
     #[test]
-    fn a_denied_socket_is_told_with_the_snmpd_conf_line() {
-        let text = told("/nonexistent/agentx/master", io::ErrorKind::PermissionDenied);
-        assert!(text.contains("`agentXPerms 0660 0755 ") && text.contains("chmod 0750 /nonexistent/agentx"), "{text}");
-        assert_eq!((name("/etc/passwd", 0), name("/etc/group", 3_999_999)), ("root".into(), "3999999".into()));
-        let text = told("/", io::ErrorKind::PermissionDenied);
-        assert!(text.contains("agentXPerms") && text.contains("owner 0:0"), "{text}");
+    fn a_denied_socket_is_told_with_the_line_for_snmpd() {
+        let user = advice::user();
+        let address = "/nonexistent/agentx/master".parse().unwrap();
+        let denied = io::ErrorKind::PermissionDenied;
+        for listens in [Some(true), None] {
+            let Problem { absent, text } = connect_with(&address, &denied.into(), |_| listens);
+            let line = format!("; do: chmod 0755 /nonexistent/agentx && printf 'agentXPerms 0660 0755 {user} ");
+            assert!(!absent && text.contains(&line), "{text}");
+            assert!(!text.contains("chgrp"), "{text}");
+        }
+        // snmpd is stopped: what its directory is like does not matter.
+        let Problem { absent, text } = connect_with(&address, &denied.into(), |_| Some(false));
+        assert!(absent && !text.contains("chmod") && text.contains("snmpd is not running"), "{text}");
+        let text = told("/", denied);
+        assert!(text.contains("agentXPerms") && text.contains("owner root:root"), "{text}");
     }
 
     #[test]
     fn a_missing_master_is_told_with_what_to_look_at() {
         assert!(told("/x/master", io::ErrorKind::NotFound).contains("`master agentx`"));
-        assert!(told("/x/master", io::ErrorKind::ConnectionRefused).contains("systemctl status snmpd"));
+        assert!(told("/x/master", io::ErrorKind::ConnectionRefused).contains("snmpd is not running"));
         assert!(told("/x/master", io::ErrorKind::WouldBlock).contains("hangs or is stopped"));
         assert!(
             told("tcp:localhost:705", io::ErrorKind::ConnectionRefused).contains("`agentXSocket tcp:localhost:705`")
@@ -131,17 +192,39 @@ mod tests {
     }
 
     #[test]
-    fn a_taken_subtree_is_told_with_both_ways_out() {
+    fn of_several_addresses_the_one_where_somebody_listens_counts() {
+        let addresses = Address::list("/run/x/master,/var/x/master").unwrap();
+        let absent = connect(&addresses[0], &io::ErrorKind::NotFound.into());
+        let closed = connect_with(&addresses[1], &io::ErrorKind::PermissionDenied.into(), |_| Some(true));
+        let both = unconnected(&addresses, &[absent.clone(), closed.clone()]);
+        assert_eq!(both, closed.text);
+        let none = unconnected(&addresses, &[absent.clone(), absent]);
+        assert!(none.starts_with("nobody listens on any of unix:/run/x/master, unix:/var/x/master: "), "{none}");
+        assert!(!none.contains("chmod") && none.matches("not running").count() == 1, "{none}");
+    }
+
+    #[test]
+    fn who_listens_is_seen_through_closed_doors() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("master");
+        let socket = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        assert_eq!(listening(&path), Some(true));
+        assert_eq!(listening(&directory.path().join("other")), Some(false));
+        drop(socket);
+        assert_eq!(listening(&path), Some(false));
+    }
+
+    #[test]
+    fn a_taken_subtree_is_told_with_who_may_have_it() {
         let region = Region::new(Oid::from([1, 3, 6]));
         let told = |address: &str, region: &Region| {
             refused(&address.parse().unwrap(), region, ErrorCode::DUPLICATE_REGISTRATION)
         };
         let text = told("/run/x/master", &region);
-        assert!(text.contains(".1.3.6 at priority 127:") && text.contains("`takeover: 126`"), "{text}");
-        assert!(text.contains("`ss -xp | grep -e agentx -e /run/x/master`"), "{text}");
-        let text = told("tcp:localhost:705", &Region { takeover: Some(100), ..region.clone() });
+        assert!(text.contains(".1.3.6 at priority 127:") && !text.contains("`takeover"), "{text}");
+        assert!(text.ends_with("; do: ss -xp | grep -e agentx -e /run/x/master"), "{text}");
+        let text = told("tcp:localhost:705", &Region { takeover: Some(100), ..region });
         assert!(text.contains("priority 127 and at the takeover priority 100"), "{text}");
-        assert!(text.contains("`ss -tp | grep :705`") && !text.contains("`takeover"), "{text}");
-        assert!(!told("/x", &Region { priority: 1, ..region }).contains("`takeover"), "nothing is below 1");
+        assert!(text.ends_with("; do: ss -tp | grep :705"), "{text}");
     }
 }

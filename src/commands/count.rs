@@ -1,7 +1,7 @@
 //! `postfix-agentx count`: every counter of log files on standard output, as text or as one JSON object.
 
 use super::Failure;
-use crate::{cli::Count, collect::log, config::Config, smi::Value};
+use crate::{cli::Count, collect::log, config::Config, shown::escaped, smi::Value};
 use std::{
     io::{self, BufWriter, IsTerminal, Write},
     path::PathBuf,
@@ -21,14 +21,16 @@ pub(super) fn run(args: &Count) -> Result<ExitCode, Failure> {
     let mut progress = Progress::new(&args.files, io::stderr().is_terminal());
     let counted = log::count::count(&args.files, &config, &mut |bytes| progress.advance(bytes));
     progress.clear();
-    let counted = counted?;
+    let log::count::Counted { values, unrecognised } = counted?;
     let mut out = BufWriter::new(io::stdout().lock());
-    let written = if args.json {
+    let written = if args.unrecognised {
+        unrecognised.iter().try_for_each(|line| writeln!(out, "{}", escaped(line)))
+    } else if args.json {
         let map: serde_json::Map<String, serde_json::Value> =
-            counted.into_iter().map(|(name, value)| (name, json(&value))).collect();
+            values.into_iter().map(|(name, value)| (name, json(&value))).collect();
         serde_json::to_writer_pretty(&mut out, &map).map_err(io::Error::from).and_then(|()| writeln!(out))
     } else {
-        counted.iter().try_for_each(|(name, value)| writeln!(out, "{name} = {}", plain(value)))
+        values.iter().try_for_each(|(name, value)| writeln!(out, "{} = {}", escaped(name), plain(value)))
     };
     match written.and_then(|()| out.flush()) {
         // `count … | head` is no failure.
@@ -39,7 +41,7 @@ pub(super) fn run(args: &Count) -> Result<ExitCode, Failure> {
 
 fn plain(value: &Value) -> String {
     match value {
-        Value::OctetString(text) => String::from_utf8_lossy(text).into_owned(),
+        Value::OctetString(text) => escaped(text),
         Value::Integer(n) => n.to_string(),
         Value::Counter32(n) | Value::Gauge32(n) | Value::TimeTicks(n) => n.to_string(),
         Value::Counter64(n) => n.to_string(),

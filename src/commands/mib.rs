@@ -3,7 +3,7 @@
 use super::Failure;
 use crate::{
     cli::Mib,
-    config::Config,
+    config::{self, Config},
     mib::{AGENTCAPS_MIB_TEXT, POSTFIX_MIB_TEXT, ROOT},
     smi::Oid,
 };
@@ -18,7 +18,7 @@ use std::{
 /// Prints both modules, or writes a file each.
 pub(super) fn run(args: &Mib) -> Result<ExitCode, Failure> {
     let root = match &args.root {
-        Some(root) => root.clone(),
+        Some(text) => config::root(text).map_err(|e| Failure::Usage(format!("--root {text}: {e}")))?,
         None => Config::load(args.file.config.as_deref())?.agentx.root,
     };
     let modules = [("POSTFIX-MIB.txt", rooted(&root)), ("POSTFIX-AGENTCAPS-MIB.txt", AGENTCAPS_MIB_TEXT.into())];

@@ -1,5 +1,6 @@
 //! The commands, one file each; every one uses the same wiring, so that none can be of another opinion than the daemon.
 
+mod asking;
 mod check;
 mod count;
 mod dump;
@@ -12,6 +13,7 @@ use crate::{
     cli::{Cli, Command},
     collect::log,
     config::ConfigError,
+    shown::escaped,
     state::StateError,
     stop::Stop,
 };
@@ -28,15 +30,21 @@ pub fn run(cli: &Cli) -> ExitCode {
     let result = match &cli.command {
         Command::Run(file) => run::run(file.config.as_deref()),
         Command::Dump(args) => dump::run(args),
-        Command::Check(file) => check::run(file.config.as_deref()),
+        Command::Check(args) => check::run(args),
         Command::Probe(args) => probe::run(args.file.config.as_deref(), args.name.as_deref()),
         Command::Count(args) => count::run(args),
         Command::Mib(args) => mib::run(args),
     };
     result.unwrap_or_else(|failure| {
-        eprintln!("postfix-agentx: {failure}");
+        eprintln!("postfix-agentx: {}", in_lines(&failure.to_string()));
         failure.exit_code()
     })
+}
+
+/// A message may have lines of its own (a place in the configuration, with what is written there), and nothing else that is
+/// hidden.
+fn in_lines(message: &str) -> String {
+    message.lines().map(escaped).collect::<Vec<_>>().join("\n")
 }
 
 /// For commands that collect once. What they start is in process groups of its own, which Ctrl-C in a terminal does not

@@ -1,6 +1,7 @@
 //! Tables and scalar groups as statics.
 
 use super::{Fragment, Module, POSTFIX_MIB};
+use crate::shown::is_hidden;
 use crate::smi::Octets;
 use smallvec::SmallVec;
 use std::{
@@ -148,13 +149,12 @@ impl<R> Table<R> {
     }
 }
 
-/// Octets from outside as an SnmpAdminString (RFC 3411): UTF-8 with anything else replaced, control characters shown as
-/// `?`, cut at a character boundary to `limit` octets (the SIZE in the MIB).
+/// Octets from outside as an SnmpAdminString (RFC 3411): UTF-8 with anything else replaced, what is hidden shown as `?`, cut at a character boundary to `limit` octets (the SIZE in the MIB).
 pub fn text(bytes: impl AsRef<[u8]>, limit: usize) -> Octets {
     let lossy = String::from_utf8_lossy(bytes.as_ref());
     let mut out = String::with_capacity(lossy.len().min(limit));
     for c in lossy.chars() {
-        let c = if c.is_control() { '?' } else { c };
+        let c = if is_hidden(c) { '?' } else { c };
         if out.len() + c.len_utf8() > limit {
             break;
         }

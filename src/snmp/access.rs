@@ -11,68 +11,68 @@ use super::{
     session::Identity,
     usm::{ProtocolError, Sealing, Signing, User, UserError},
 };
-use clap::Args;
 use std::{
     collections::BTreeMap,
     env, fs, io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
+    str::FromStr,
     time::Duration,
 };
 
 /// The largest file of secrets that is read, octets.
 const MAX_FILE: u64 = 1 << 20;
 
-/// How to ask snmpd.
-#[derive(Clone, Debug, Default, Args)]
-#[command(next_help_heading = "How to ask snmpd")]
+/// How to ask, as the command line says it.
+#[derive(Clone, Debug, Default)]
 pub struct Access {
-    /// SNMPv2c with this community; everybody on this host can read it while the command runs, so for one that is secret
-    /// use the environment's POSTFIX_AGENTX_COMMUNITY or --secrets
-    #[arg(long, value_name = "NAME", conflicts_with = "security_name")]
+    /// SNMPv2c with this community.
     pub community: Option<String>,
-    /// SNMPv3 as this user; passphrases come from POSTFIX_AGENTX_AUTH_PASSPHRASE and POSTFIX_AGENTX_PRIV_PASSPHRASE,
-    /// --secrets or snmp.conf
-    #[arg(short = 'u', long, value_name = "NAME")]
+    /// SNMPv3 as this user.
     pub security_name: Option<String>,
-    /// noAuthNoPriv, authNoPriv or authPriv [default: what there are passphrases for]
-    #[arg(short = 'l', long, value_name = "LEVEL")]
+    /// `None`: what there are passphrases for.
     pub level: Option<Level>,
-    /// MD5, SHA, SHA-224, SHA-256, SHA-384 or SHA-512 [default: SHA]
-    #[arg(short = 'a', long, value_name = "PROTOCOL")]
+    /// `None`: SHA.
     pub auth_protocol: Option<Signing>,
-    /// DES, AES, AES-192, AES-256, AES-192-C or AES-256-C [default: AES]
-    #[arg(short = 'x', long, value_name = "PROTOCOL")]
+    /// `None`: AES.
     pub priv_protocol: Option<Sealing>,
-    /// Communities and passphrases, written as in snmp.conf: defCommunity, defAuthPassphrase, defPrivPassphrase …
-    #[arg(long, value_name = "FILE")]
+    /// A file of secrets.
     pub secrets: Option<PathBuf>,
-    /// Seconds to wait for each answer [default: 1]
-    #[arg(short = 't', long, value_name = "SECONDS", value_parser = seconds)]
+    /// For each answer.
     pub timeout: Option<Duration>,
-    /// How often to ask again [default: 5]
-    #[arg(short = 'r', long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(0..=100))]
+    /// How often to ask again.
     pub retries: Option<u32>,
 }
 
 /// securityLevel (RFC 3411 §3.4.3).
 // The RFC's own names.
 #[allow(clippy::enum_variant_names)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
     /// Neither signed nor encrypted.
-    #[value(name = "noAuthNoPriv", alias = "noauthnopriv", alias = "noauth", alias = "nanp")]
     NoAuthNoPriv,
     /// Signed.
-    #[value(name = "authNoPriv", alias = "authnopriv", alias = "auth", alias = "anp")]
     AuthNoPriv,
     /// Signed and encrypted.
-    #[value(name = "authPriv", alias = "authpriv", alias = "priv", alias = "ap")]
     AuthPriv,
 }
 
+impl FromStr for Level {
+    type Err = AccessError;
+
+    /// In any case, and as snmpget(1) lets it be shortened.
+    fn from_str(text: &str) -> Result<Self, AccessError> {
+        match text.to_ascii_lowercase().as_str() {
+            "noauthnopriv" | "noauth" | "nanp" => Ok(Self::NoAuthNoPriv),
+            "authnopriv" | "auth" | "anp" => Ok(Self::AuthNoPriv),
+            "authpriv" | "priv" | "ap" => Ok(Self::AuthPriv),
+            _ => Err(AccessError::Level(text.to_owned())),
+        }
+    }
+}
+
 /// `1`, `0.5`: from 50 ms to 10 minutes.
-fn seconds(text: &str) -> Result<Duration, String> {
+pub fn seconds(text: &str) -> Result<Duration, String> {
     let number = text.strip_suffix('s').unwrap_or(text).parse::<f64>().ok();
     let within = number.filter(|seconds| (0.05..=600.0).contains(seconds));
     within.map(Duration::from_secs_f64).ok_or_else(|| format!("`{text}` is no time; write seconds from 0.05 to 600"))
@@ -259,9 +259,7 @@ impl Access {
         let privacy = passphrase("POSTFIX_AGENTX_PRIV_PASSPHRASE", "defPrivPassphrase");
         let level = match (self.level, settings.get("defSecurityLevel")) {
             (Some(level), _) => level,
-            (None, Some(word)) => {
-                <Level as clap::ValueEnum>::from_str(word, true).map_err(|_| AccessError::Level(word.to_owned()))?
-            }
+            (None, Some(word)) => word.parse()?,
             (None, None) => match (&auth, &privacy) {
                 (None, _) => Level::NoAuthNoPriv,
                 (_, None) => Level::AuthNoPriv,

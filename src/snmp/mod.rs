@@ -17,10 +17,11 @@ mod ber;
 mod client;
 mod message;
 pub mod session;
+pub mod snmpd_conf;
 mod target;
 pub mod usm;
 
-pub use access::{Access, AccessError, Credentials};
+pub use access::{Access, AccessError, Credentials, seconds};
 pub use client::{Client, Limits, Patience, SnmpError};
 pub use message::{Answer, Binding, Kind, Request, Response};
 pub use target::{Target, TargetError};

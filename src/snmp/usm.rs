@@ -227,6 +227,11 @@ impl User {
         Self { sealing: None, ..self.clone() }
     }
 
+    /// securityName.
+    pub fn name(&self) -> &[u8] {
+        &self.name
+    }
+
     /// noAuthNoPriv, authNoPriv or authPriv.
     pub fn level(&self) -> &'static str {
         match (&self.signing, &self.sealing) {

@@ -60,6 +60,11 @@ impl TestAgent {
         text
     }
 
+    /// The program.
+    pub fn binary(&self) -> &Path {
+        &self.binary
+    }
+
     /// From its next start on it has CAP_DAC_READ_SEARCH, as the unit file may grant it for the spool source.
     pub fn reads_everything(&mut self) {
         self.reads_everything = true;

@@ -86,6 +86,7 @@ impl Health {
     pub fn report(&self) -> Vec<Report> {
         let now = Instant::now();
         let report = |row: &SourceRow| Report {
+            key: row.key,
             name: row.name.clone(),
             method: row.method,
             status: row.status(now),

@@ -158,7 +158,8 @@ impl SourceRow {
 
     /// Counts an attempt that failed; whether that is news.
     pub(super) fn fail(&mut self, error: &str, attempt: Attempt) -> bool {
-        let error = text(error, 255);
+        // More than postfixSourceError may have: `check` shows all of it.
+        let error = text(error, 1_000);
         let changed = self.error != error || self.attempt == Attempt::Succeeded;
         self.failures += 1;
         self.error = error;
@@ -183,6 +184,8 @@ pub struct Source {
 /// One source, for people.
 #[derive(Clone, Debug)]
 pub struct Report {
+    /// Which source.
+    pub key: SourceKey,
     /// Instance and kind.
     pub name: String,
     /// How it was read.

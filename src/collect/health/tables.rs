@@ -1,6 +1,7 @@
 //! postfixHealth, postfixAgent and postfixSourceTable as tables.
 
 use super::{condition::Summary, source::SourceRow};
+use crate::advice;
 use crate::mib::{AnyTable, Get, Index, Table, column, scalars, text};
 use std::{
     sync::{Arc, atomic::AtomicU64},
@@ -15,7 +16,7 @@ pub(super) static HEALTH: Table<Summary> = scalars(
     &[1, 1, 1],
     &[
         column(1, "postfixHealth", Get::Integer(|h| Some(h.level as i32))),
-        column(2, "postfixHealthText", Get::Text(|h| Some(text(&h.text, 255)))),
+        column(2, "postfixHealthText", Get::Text(|h| Some(text(advice::short(&h.text, 255), 255)))),
         column(3, "postfixSourcesFailing", Get::Gauge32(|h| Some(h.sources_failing))),
         column(4, "postfixInstancesDown", Get::Gauge32(|h| Some(h.instances_down))),
         column(5, "postfixAlarmsRaised", Get::Gauge32(|h| Some(h.alarms_raised))),
@@ -49,7 +50,11 @@ pub(super) static SOURCES: Table<SourceRow> = Table {
         column(6, "postfixSourceDuration", Get::Gauge32(|s| u64::try_from(s.took.as_millis()).ok())),
         column(7, "postfixSourceSuccesses", Get::Counter32(|s| Some(s.successes))),
         column(8, "postfixSourceFailures", Get::Counter32(|s| Some(s.failures))),
-        column(9, "postfixSourceError", Get::Text(|s| Some(s.error.clone()))),
+        column(
+            9,
+            "postfixSourceError",
+            Get::Text(|s| Some(text(advice::short(&String::from_utf8_lossy(&s.error), 255), 255))),
+        ),
     ],
 };
 

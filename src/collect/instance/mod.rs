@@ -26,7 +26,7 @@ use super::{
     registry::Registry,
 };
 use crate::{
-    config,
+    advice, config,
     postfix::master::{Locks, Master},
     state::{StateDirectory, StateError},
 };
@@ -354,11 +354,8 @@ impl Collector for InstanceCollector {
                     conditions.push(condition(Severity::Unknown, Subject::Daemon, text));
                 }
                 Master::Stopped if expected_to_run(&instance) => {
-                    let text = format!(
-                        "{}: Postfix is stopped; start it with: postfix -c {} start",
-                        instance.name,
-                        directory.display()
-                    );
+                    let start = advice::start_postfix(&directory, instance.parameter("multi_instance_name"));
+                    let text = advice::advise(format_args!("{}: Postfix is stopped", instance.name), &[start]);
                     conditions.push(condition(Severity::Critical, Subject::InstanceDown, text));
                 }
                 Master::Stopped | Master::Running(_) => {}

@@ -36,13 +36,21 @@ pub enum CountError {
     Read(String, io::Error),
 }
 
-/// Every counter as `descriptor.index` and value, in the order of the MIB. `progress` hears how many octets were read since
+/// What was counted.
+#[derive(Debug)]
+pub struct Counted {
+    /// Every counter as `descriptor.index` and value, in the order of the MIB.
+    pub values: Vec<(String, Value)>,
+    /// The first [`UNRECOGNISED`] lines of Postfix that nothing is known of, without their header.
+    pub unrecognised: Vec<Vec<u8>>,
+}
+
+/// So many lines that are not understood are kept.
+pub const UNRECOGNISED: usize = 10_000;
+
+/// Counts these files. `progress` hears how many octets were read since
 /// it was called last.
-pub fn count(
-    files: &[PathBuf],
-    config: &Config,
-    progress: &mut dyn FnMut(usize),
-) -> Result<Vec<(String, Value)>, CountError> {
+pub fn count(files: &[PathBuf], config: &Config, progress: &mut dyn FnMut(usize)) -> Result<Counted, CountError> {
     let options = Options {
         hosts: config.log.hosts.iter().map(|host| host.clone().into_bytes()).collect(),
         queue_ids: config.log.queue_ids,
@@ -51,13 +59,15 @@ pub fn count(
         reinject_labels: config.log.reinject_labels.iter().map(|label| label.clone().into_bytes()).collect(),
     };
     let mut engine = Engine::new(options);
+    engine.examples = Some(Vec::new());
     let mut sources = Vec::new();
     for file in files {
         let mut source = Source::default();
         read(file, &mut engine, &mut source, progress).map_err(|e| CountError::Read(file.display().to_string(), e))?;
         sources.push((file, source));
     }
-    Ok(result(&engine, &sources, config.log.senders as usize))
+    let values = result(&engine, &sources, config.log.senders as usize);
+    Ok(Counted { values, unrecognised: engine.examples.take().unwrap_or_default() })
 }
 
 fn read(path: &Path, engine: &mut Engine, source: &mut Source, progress: &mut dyn FnMut(usize)) -> io::Result<()> {

@@ -5,6 +5,7 @@
 //! as unrecognised, what no instance wrote as foreign.
 
 use super::{
+    count::UNRECOGNISED,
     counters::{ServiceEvents, State},
     flow::Filter,
     reject::DnsList,
@@ -267,13 +268,15 @@ pub struct Engine {
     pub template: Template,
     /// When the lines now given were written, seconds since 1970.
     pub now: i64,
+    /// Lines that were not understood, where they are wanted ([`UNRECOGNISED`] at most).
+    pub examples: Option<Vec<Vec<u8>>>,
 }
 
 impl Engine {
     /// Without instances.
     pub fn new(options: Options) -> Self {
         let (instances, template) = Default::default();
-        Self { options, patterns: Patterns::new(), instances, template, now: 0 }
+        Self { options, patterns: Patterns::new(), instances, template, now: 0, examples: None }
     }
 
     /// Adds an instance with what it has counted so far. Returns its position.
@@ -371,6 +374,10 @@ impl Engine {
                 if !instance.info(&sender, line, now) {
                     instance.state.messages.at(sender.message).unrecognised += 1;
                     source.counters.unrecognised += 1;
+                    if let Some(examples) = self.examples.as_mut().filter(|examples| examples.len() < UNRECOGNISED) {
+                        let pid = line.pid.map(|pid| format!("[{pid}]")).unwrap_or_default();
+                        examples.push([line.tag, pid.as_bytes(), b": ", line.text].concat());
+                    }
                 }
                 return;
             }

@@ -9,7 +9,10 @@
 //! looked at first, by what journalctl says on standard error.
 
 use super::follow::Progress;
-use crate::child::{Asked, Child, ChildError, Output};
+use crate::{
+    advice,
+    child::{Asked, Child, ChildError, Output},
+};
 use serde::Deserialize;
 use std::{
     ffi::OsString,
@@ -310,9 +313,15 @@ fn missing(e: ChildError) -> io::Error {
 }
 
 fn failed(said: &str) -> io::Error {
-    io::Error::other(format!(
-        "journalctl: {said}; the agent's user must be in group systemd-journal, or adm, to read the journal"
-    ))
+    io::Error::other(
+        advice::advise(
+            format_args!(
+                "journalctl: {said}; the agent's user must be in group systemd-journal, or adm, to read the journal"
+            ),
+            &advice::join("systemd-journal"),
+        )
+        .to_string(),
+    )
 }
 
 /// The cursor of the entry that was asked for; `None` where there is none. An error where the journal of the system may not be

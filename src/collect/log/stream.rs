@@ -7,12 +7,12 @@ use super::{
     saved::SavedStream,
 };
 use crate::{
+    advice,
     collect::health::Status,
     postfix::log::{Line, stamp},
 };
 use std::{
-    fs, io,
-    os::unix::fs::{MetadataExt, PermissionsExt},
+    io,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -246,16 +246,17 @@ impl Stream {
 /// What would let us read `path`.
 fn not_permitted(path: &Path) -> String {
     let name = path.display();
-    match fs::metadata(path) {
-        Ok(meta) if meta.permissions().mode() & 0o040 != 0 => format!(
-            "{name}: permission denied; add the agent's user to the group with gid {} (Debian: adm) and restart the agent",
-            meta.gid()
+    match advice::read_log(path) {
+        Some(commands) if commands.iter().any(|command| command.starts_with("chmod")) => advice::advise(
+            format_args!(
+                "{name}: permission denied; what makes the file anew has to keep its group and mode (logrotate: create 0640 \
+                 root {}, Postfix 3.9: maillog_file_permissions = 0640)",
+                advice::log_group()
+            ),
+            &commands,
         ),
-        Ok(_) => format!(
-            "{name}: permission denied; `chgrp adm {name} && chmod 0640 {name}`, and `postconf maillog_file_permissions=0640` \
-             (Postfix 3.9) or the create line of logrotate so that it stays so"
-        ),
-        Err(_) => format!("{name}: permission denied; let the agent's user search the directories above it"),
+        Some(commands) => advice::advise(format_args!("{name}: permission denied"), &commands),
+        None => format!("{name}: permission denied; let the agent's user search the directories above it"),
     }
 }
 

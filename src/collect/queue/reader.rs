@@ -8,11 +8,12 @@ use super::{
     tables::Space,
 };
 use crate::{
+    advice,
     collect::instance::Instance,
     config::QueueSource,
     postfix::showq::{Patience, ShowqError},
 };
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{fs, os::unix::fs::MetadataExt, path::Path, sync::Arc, time::Duration};
 
 /// Of a queue with more files the envelopes are shown before the defer logs are read.
 const SMALL: usize = 20_000;
@@ -22,8 +23,17 @@ const SMALL: usize = 20_000;
 pub(super) enum ReadError {
     #[error(transparent)]
     Spool(#[from] SpoolError),
-    #[error(transparent)]
+    #[error("{}", advised(.0))]
     Showq(#[from] ShowqError),
+}
+
+/// Where showq's socket may not be used: what gives the agent the group of the directory it is in (setgid_group).
+fn advised(error: &ShowqError) -> String {
+    let ShowqError::Denied(socket) = error else { return error.to_string() };
+    let directory = socket.parent().unwrap_or(socket);
+    let group = fs::metadata(directory).ok().and_then(|meta| advice::harmless_group(meta.gid()));
+    let commands = group.map(|group| advice::join(&group)).unwrap_or_default();
+    advice::advise(error, &commands)
 }
 
 impl ReadError {
