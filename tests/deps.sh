@@ -58,27 +58,11 @@ if [[ ${1-} == cargo ]]; then
     toolchain || { echo "deps.sh: no cargo of version $wanted or newer" >&2; exit 1; }
     exit
 fi
-<<<<<<< HEAD
 # They replace Debian's older cargo and rustc, and provide them.
 rust=() lints=()
 toolchain >/dev/null || rust=(cargo-web rustc-web)
 if [[ ${1-} == lint ]] && ! { cargo="$(toolchain)" && $cargo fmt --version && $cargo clippy --version; } >/dev/null 2>&1; then
     lints=(rustfmt-web rust-web-clippy)
-=======
-# Debian stable has a second, newer toolchain for its browsers; testing has no such packages, and there cargo itself is new enough.
-rust=(cargo-web rustc-web)
-lints=(rustfmt-web rust-web-clippy)
-if ! apt-cache show cargo-web >/dev/null 2>&1 && apt-cache show cargo >/dev/null 2>&1; then
-    rust=(cargo rustc)
-    lints=(rustfmt rust-clippy)
-fi
-if ! toolchain >/dev/null; then
-    # They replace Debian's older cargo and rustc, and provide them.
-    missing+=("${rust[@]}")
-fi
-if [[ ${1-} == lint ]] && ! { cargo="$(toolchain)" && $cargo fmt --version && $cargo clippy --version; } >/dev/null 2>&1; then
-    missing+=("${lints[@]}")
->>>>>>> main
 fi
 
 as_root=()
