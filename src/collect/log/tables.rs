@@ -9,7 +9,7 @@ use super::{
 use crate::{
     mib::{
         AnyTable,
-        Get::{Age, Counter32, Counter64, DateAndTime, Gauge32, Integer, Text, Unsigned32},
+        Get::{Age, Counter32, Counter64, DateAndTime, Gauge32, Integer, Personal, Text, Unsigned32},
         Index, Table, column, scalars, text,
     },
     smi::{Octets, date_and_time},
@@ -347,7 +347,7 @@ pub(super) static SENDERS: Table<Of<Sender>> = Table {
     entry: &[1, 5, 6, 1],
     index: |r| Index::from_slice(&[r.instance, r.value.index]),
     columns: &[
-        column(2, "postfixSenderName", Text(|r| Some(text(&r.value.name, 255)))),
+        column(2, "postfixSenderName", Personal(|r| Some(text(&r.value.name, 255)))),
         column(3, "postfixSenderMessages", Gauge32(|r| Some(r.value.messages))),
         column(4, "postfixSenderRecipients", Gauge32(|r| Some(r.value.recipients))),
         column(5, "postfixSenderAuthFailures", Gauge32(|r| Some(r.value.auth_failures))),

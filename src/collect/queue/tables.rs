@@ -84,7 +84,7 @@ pub(super) static DOMAINS: Table<DomainRow> = Table {
     entry: &[1, 4, 3, 1],
     index: |d| Index::from_slice(&[d.instance, d.index]),
     columns: &[
-        column(2, "postfixDomainName", Get::Text(|d| Some(text(&d.name, 255)))),
+        column(2, "postfixDomainName", Get::Personal(|d| Some(text(&d.name, 255)))),
         column(3, "postfixDomainMessages", Get::Gauge32(|d| Some(u64::from(d.waiting.messages)))),
         column(4, "postfixDomainRecipients", Get::Gauge32(|d| Some(u64::from(d.waiting.recipients)))),
         column(5, "postfixDomainOldestAge", Get::Age(|d| Some(d.oldest))),
