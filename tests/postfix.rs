@@ -240,7 +240,8 @@ fn the_spool_source_counts_while_postfix_is_stopped() {
     agent.start();
     let held = oid("postfixQueueMessages", &[1, 5]);
     wait_for("3 held", PATIENCE, || (snmpd.get(&held).ok()?.number() == Some(3)).then_some(()));
-    assert_eq!(snmpd.get(&oid("postfixInstanceState", &[1])), Ok(Value::Integer(2)), "stopped");
+    let state = oid("postfixInstanceState", &[1]);
+    wait_for("stopped", PATIENCE, || (snmpd.get(&state) == Ok(Value::Integer(2))).then_some(()));
     let method = snmpd.get(&oid("postfixSourceMethod", &[1, 2])).ok().and_then(|v| v.text());
     assert_eq!(method.as_deref(), Some("spool"));
 }

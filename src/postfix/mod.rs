@@ -11,3 +11,4 @@ pub mod queue;
 pub mod queue_file;
 pub mod queue_id;
 pub mod showq;
+mod socket;

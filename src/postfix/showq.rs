@@ -11,14 +11,10 @@ mod binary;
 mod text;
 
 use super::queue::QueueKind;
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 use std::{
-    fs::OpenOptions,
     io::{self, BufRead, BufReader, Read},
-    os::{
-        fd::AsRawFd,
-        unix::{fs::OpenOptionsExt, net::UnixStream},
-    },
+    os::unix::net::UnixStream,
     path::{Path, PathBuf},
     time::{Duration, Instant, SystemTime},
 };
@@ -196,20 +192,10 @@ pub fn list(queue_directory: &Path, patience: Patience, visitor: &mut impl Visit
 
 /// connect(2) that does not wait for ever where showq's backlog is full.
 fn connect(path: &Path, patience: Duration) -> io::Result<UnixStream> {
-    // sun_path has 108 octets; a longer path is entered by its directory.
-    let directory;
-    let address = match SocketAddrUnix::new(path) {
-        Ok(address) => address,
-        Err(_) => {
-            let parent = path.parent().unwrap_or(path);
-            let flags = rustix::fs::OFlags::PATH | rustix::fs::OFlags::DIRECTORY;
-            directory = OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(parent)?;
-            SocketAddrUnix::new(format!("/proc/self/fd/{}/showq", directory.as_raw_fd()))?
-        }
-    };
+    let to = super::socket::address(path)?;
     let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
     sockopt::set_socket_timeout(&socket, sockopt::Timeout::Send, Some(patience))?;
-    rustix::net::connect(&socket, &address)?;
+    rustix::net::connect(&socket, &to.address)?;
     Ok(socket.into())
 }
 

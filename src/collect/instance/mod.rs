@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     advice, config,
-    postfix::master::{Locks, Master},
+    postfix::master::{Identity, Locks, Master},
     state::{StateDirectory, StateError},
 };
 use arc_swap::ArcSwap;
@@ -102,8 +102,37 @@ struct Known {
     /// Why master.cf could not be read at the last attempt.
     services: Result<(), String>,
     /// The master seen last. Another one may be of another version.
-    master: Option<u32>,
+    master: Option<Identity>,
     outdated: bool,
+    shown: Shown,
+}
+
+/// What is shown of an instance's master. That it does not run, or cannot be seen any more, is believed after two looks: in a
+/// restart nobody holds the lock for a moment.
+#[derive(Default)]
+struct Shown {
+    master: Option<Master>,
+    /// Since when it looks different from that.
+    doubted: Option<Instant>,
+}
+
+impl Shown {
+    /// Takes a look in; whether another one is needed.
+    fn look(&mut self, seen: Master, now: Instant, certain: Duration) -> bool {
+        let alike = match (&seen, &self.master) {
+            (Master::Running(_), _) => true,
+            (seen, Some(shown)) => std::mem::discriminant(seen) == std::mem::discriminant(shown),
+            // What cannot be seen can be said at once.
+            (Master::Unknown(_), None) => true,
+            (Master::Stopped, None) => false,
+        };
+        let doubted = *self.doubted.get_or_insert(now);
+        if alike || now.saturating_duration_since(doubted) >= certain {
+            self.master = Some(seen);
+            self.doubted = None;
+        }
+        self.doubted.is_some()
+    }
 }
 
 /// The state file: indices.
@@ -157,9 +186,12 @@ pub struct InstanceCollector {
     /// Those that could not be read even once, by directory.
     nowhere: BTreeMap<PathBuf, (u32, Source)>,
     published: Vec<Arc<Instance>>,
+    certain: Duration,
 }
 
 const INTERVAL: Duration = Duration::from_secs(10);
+/// Two looks so far apart are two.
+const CERTAIN: Duration = Duration::from_secs(2);
 const STATE: &str = "instances";
 const STATE_VERSION: u32 = 2;
 
@@ -174,6 +206,7 @@ impl InstanceCollector {
             sources: BTreeMap::new(),
             nowhere: BTreeMap::new(),
             published: Vec::new(),
+            certain: CERTAIN,
         }
     }
 
@@ -248,8 +281,12 @@ impl InstanceCollector {
         // The same one where nothing changed that is asked for, so that nobody begins anew.
         let same = before.filter(|known| *known.instance == instance);
         let instance = same.map_or_else(|| Arc::new(instance), |known| known.instance.clone());
-        let master = before.and_then(|known| known.master);
-        let known = Known { fingerprint, instance: instance.clone(), services, master, outdated: false };
+        // Of another spool nothing is known.
+        let here = |known: &&mut Known| known.instance.queue_directory == instance.queue_directory;
+        let (master, shown) = (self.known.get_mut(directory).filter(here))
+            .map(|known| (known.master, std::mem::take(&mut known.shown)))
+            .unwrap_or_default();
+        let known = Known { fingerprint, instance: instance.clone(), services, master, outdated: false, shown };
         self.known.insert(directory.clone(), known);
         Ok(instance)
     }
@@ -281,6 +318,10 @@ impl InstanceCollector {
             }
             Ok(()) => {
                 source.success("postconf", took);
+                false
+            }
+            Err(_) if instance.is_disabled() => {
+                source.disabled();
                 false
             }
             Err(why) => source.failure(why),
@@ -326,39 +367,56 @@ impl Collector for InstanceCollector {
             let nameless = |found: &Found| found.instance.is_none() && found.settings.config_directory == *directory;
             registry.name(*index).is_none() && wanted.iter().any(nameless)
         });
-        let locks = Locks::read();
+        let (mut found, mut nameless) = (Vec::new(), Vec::new());
+        for Found { settings, instance, error } in wanted {
+            match instance {
+                Some(instance) => {
+                    let directory = settings.config_directory;
+                    let instance = self.report_services(&directory, instance, error.as_ref(), begun.elapsed());
+                    found.push((directory, instance, error));
+                }
+                None => nameless.push((settings.config_directory, error.unwrap_or_default())),
+            }
+        }
+        nameless.into_iter().for_each(|(directory, error)| self.nameless(directory, &error));
+        self.save();
+        // The others need not wait for what follows.
+        self.hand_out(found.iter().map(|(_, instance, _)| instance.clone()).collect());
+        let mut again = self.look();
+        if again && self.known.values().any(|known| known.shown.master.is_none()) {
+            // There is nothing to show in the meantime: the second look is waited for here.
+            if self.context.stop.wait_until(Instant::now() + self.certain) {
+                return Next::After(INTERVAL);
+            }
+            again = self.look();
+        }
         let mut rows: Vec<Row> = Vec::new();
         let mut conditions = Vec::new();
-        for Found { settings, instance, error } in wanted {
-            let directory = settings.config_directory;
-            let Some(instance) = instance else {
-                self.nameless(directory, &error.unwrap_or_default());
-                continue;
-            };
-            let master = locks.master(&instance.queue_directory);
+        for (directory, instance, error) in found {
+            let known = self.known.get(&directory);
+            let Some(master) = known.and_then(|known| known.shown.master.clone()) else { continue };
+            let is_disabled = instance.is_disabled();
             let condition = |severity, subject, text| Condition { severity, subject, text };
-            if let (Master::Running(pid), Some(known)) = (&master, self.known.get_mut(&directory)) {
-                known.outdated |= known.master.is_some_and(|before| before != *pid);
-                known.master = Some(*pid);
-            }
-            let instance = self.report_services(&directory, instance, error.as_ref(), begun.elapsed());
             let (source, _) = self.sources(&instance);
             match (&master, &error) {
+                // It is quiet, whatever is wrong with it.
+                (Master::Unknown(_), _) | (_, Some(_)) if is_disabled => source.disabled(),
                 (_, Some(error)) => drop(source.failure(error)),
                 (Master::Unknown(why), None) => drop(source.failure(why)),
                 (_, None) => source.success("postconf", begun.elapsed()),
             }
             match &master {
+                _ if is_disabled => {}
                 Master::Unknown(why) => {
                     let text = format!("{}: cannot tell whether it runs: {why}", instance.name);
                     conditions.push(condition(Severity::Unknown, Subject::Daemon, text));
                 }
-                Master::Stopped if expected_to_run(&instance) => {
+                Master::Stopped => {
                     let start = advice::start_postfix(&directory, instance.parameter("multi_instance_name"));
                     let text = advice::advise(format_args!("{}: Postfix is stopped", instance.name), &[start]);
                     conditions.push(condition(Severity::Critical, Subject::InstanceDown, text));
                 }
-                Master::Stopped | Master::Running(_) => {}
+                Master::Running(_) => {}
             }
             let started = match master {
                 Master::Running(pid) => process_start(pid),
@@ -366,32 +424,53 @@ impl Collector for InstanceCollector {
             };
             rows.push(Row { instance, master, started });
         }
-        self.save();
-        let list: Vec<_> = rows.iter().map(|row| row.instance.clone()).collect();
-        self.sources.retain(|index, _| list.iter().any(|i| i.index == *index));
         self.context.health.conditions("instance", conditions);
-        let running = rows
-            .iter()
-            .all(|r| r.state() != State::Unknown)
-            .then(|| rows.iter().filter(|r| r.state() == State::Running).count() as u64);
-        let totals = Totals { instances: rows.len() as u64, running };
+        let counted = || rows.iter().filter(|row| !row.instance.is_disabled());
+        let running = counted()
+            .all(|row| row.state() != State::Unknown)
+            .then(|| counted().filter(|row| row.state() == State::Running).count() as u64);
+        let totals = Totals { instances: counted().count() as u64, running };
         self.context
             .publisher
             .publish([INSTANCES.fragment(&rows), TOTALS.fragment(&[totals])].map(|f| f.valid_for(lifetime(INTERVAL))));
-        let same =
-            list.len() == self.published.len() && list.iter().zip(&self.published).all(|(a, b)| Arc::ptr_eq(a, b));
-        if !same || !self.context.instances.is_known() {
-            for instance in &list {
-                tracing::info!(index = instance.index, name = instance.name, config = %instance.config_directory.display(), queue = %instance.queue_directory.display(), "instance");
-            }
-            self.published = list.clone();
-            self.context.instances.set(list);
-        }
-        Next::After(INTERVAL)
+        Next::After(if again { self.certain } else { INTERVAL })
     }
 }
 
 impl InstanceCollector {
+    /// Looks at the masters of all known instances once; whether one must be looked at again soon.
+    fn look(&mut self) -> bool {
+        let locks = Locks::read();
+        let (now, certain) = (Instant::now(), self.certain);
+        let mut again = false;
+        for known in self.known.values_mut() {
+            let seen = locks.master(&known.instance.queue_directory, known.master);
+            if let Master::Running(pid) = seen {
+                let before = known.master.map(|master| master.pid);
+                known.outdated |= before.is_some_and(|before| before != pid);
+                // Where /proc hides it, its number is all that is known.
+                known.master = Some(locks.identity(pid).unwrap_or(Identity { pid, start: 0 }));
+            }
+            again |= known.shown.look(seen, now, certain);
+        }
+        again
+    }
+
+    /// Gives the list to all others, where it is another one.
+    fn hand_out(&mut self, list: Vec<Arc<Instance>>) {
+        self.sources.retain(|index, _| list.iter().any(|i| i.index == *index));
+        let same =
+            list.len() == self.published.len() && list.iter().zip(&self.published).all(|(a, b)| Arc::ptr_eq(a, b));
+        if same && self.context.instances.is_known() {
+            return;
+        }
+        for instance in &list {
+            tracing::info!(index = instance.index, name = instance.name, config = %instance.config_directory.display(), queue = %instance.queue_directory.display(), "instance");
+        }
+        self.published = list.clone();
+        self.context.instances.set(list);
+    }
+
     /// A configured instance that could not be read once has its row in postfixSourceTable under its directory and the
     /// first index that is nobody's: what it is called, and with it its own index, is not known.
     fn nameless(&mut self, directory: PathBuf, error: &str) {
@@ -404,12 +483,6 @@ impl InstanceCollector {
         });
         source.failure(error);
     }
-}
-
-/// Whether a stopped instance is a fault. A secondary one that `postmulti -e disable` took out is not.
-fn expected_to_run(instance: &Instance) -> bool {
-    let secondary = instance.parameter("multi_instance_name").is_some() && instance.listed().is_empty();
-    !secondary || instance.parameter("multi_instance_enable") == Some("yes")
 }
 
 /// When a process began, on the monotonic clock: /proc/PID/stat counts its start in clock ticks since boot.

@@ -19,6 +19,13 @@ struct Host {
     collector: InstanceCollector,
 }
 
+/// Tests cannot wait for seconds.
+const CERTAIN_HERE: Duration = Duration::from_millis(20);
+
+fn collector(context: &Context) -> InstanceCollector {
+    InstanceCollector { certain: CERTAIN_HERE, ..InstanceCollector::new(context.clone()) }
+}
+
 impl Host {
     fn new(main_cf: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
@@ -33,7 +40,7 @@ impl Host {
         let settings = config::Instance { config_directory: dir.path().join("etc"), ..config::Instance::default() };
         let config = config::Config { instances: vec![settings], ..config::Config::default() };
         let context = Context::new(Arc::new(config), publisher, health, state);
-        let host = Self { collector: InstanceCollector::new(context.clone()), context, dir };
+        let host = Self { collector: collector(&context), context, dir };
         host.main_cf(main_cf);
         host
     }
@@ -50,7 +57,9 @@ impl Host {
 
     /// The only instance.
     fn instance(&mut self) -> Option<Arc<Instance>> {
-        assert_eq!(self.collector.refresh(), Next::After(INTERVAL));
+        while self.collector.refresh() != Next::After(INTERVAL) {
+            thread::sleep(CERTAIN_HERE);
+        }
         let list = self.context.instances.current();
         assert!(list.len() <= 1);
         list.first().cloned()
@@ -68,9 +77,9 @@ impl Host {
 }
 
 /// Holds the lock as master does, until it is dropped.
-struct Master(Child);
+struct FakeMaster(Child);
 
-impl Master {
+impl FakeMaster {
     fn start(host: &mut Host) -> Option<Self> {
         let mut command = Command::new("flock");
         command.arg("--no-fork").arg(host.dir.path().join("spool/pid/master.pid")).args(["sleep", "60"]);
@@ -87,7 +96,7 @@ impl Master {
     }
 }
 
-impl Drop for Master {
+impl Drop for FakeMaster {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
@@ -148,7 +157,7 @@ fn an_edit_without_effect_is_the_same_instance_and_master_cf_another() {
 fn another_master_may_be_of_another_version() {
     let mut host = Host::new("mail_version = 3.7.11\n");
     host.instance().unwrap();
-    let Some(first) = Master::start(&mut host) else {
+    let Some(first) = FakeMaster::start(&mut host) else {
         // overlayfs shows another device in /proc/locks, and ours is no master.
         eprintln!("skipped: the lock is not seen on this file system");
         return;
@@ -160,7 +169,7 @@ fn another_master_may_be_of_another_version() {
     fs::File::options().append(true).open(host.file()).unwrap().set_modified(modified).unwrap();
     assert_eq!(host.instance().unwrap().version, "3.7.11", "the same master, the same file: postconf does not run");
     drop(first);
-    let _second = Master::start(&mut host).unwrap();
+    let _second = FakeMaster::start(&mut host).unwrap();
     assert_eq!(host.instance().unwrap().version, "3.7.12");
 }
 
@@ -189,7 +198,7 @@ fn services_come_when_master_cf_can_be_read_and_stay_when_it_cannot() {
     assert_eq!(source(&host).0, Value::Integer(2), "stale");
     // The order of the file is no identity, and neither is this process.
     fs::write(&master_cf, format!("587 inet n - n - - smtpd\nlmtp unix - - n - - lmtp\n{text}")).unwrap();
-    host.collector = InstanceCollector::new(host.context.clone());
+    host.collector = collector(&host.context);
     let services = host.instance().unwrap().services.clone().unwrap();
     assert_eq!(services.iter().map(|s| s.index).collect::<Vec<_>>(), [Some(2), Some(3), Some(1)]);
 }
@@ -203,7 +212,66 @@ fn the_indices_of_0_1_0_stay() {
     let account = r#"{"services":{"first":1,"names":["x/unix","y/unix","smtp/unix"]},"total":{"base":0,"last":0,"master":null},"service_cpu":{},"daemons":{},"counted":[]}"#;
     let process = format!(r#"{{"boot":"b","instances":{{"2":{account}}}}}"#);
     state.save_bytes("process", 1, process.as_bytes()).unwrap();
-    host.collector = InstanceCollector::new(host.context.clone());
+    host.collector = collector(&host.context);
     let instance = host.instance().unwrap();
     assert_eq!((instance.index, instance.services.as_ref().unwrap()[0].index), (2, Some(3)));
+}
+
+#[test]
+fn stopped_is_believed_after_two_looks_and_running_after_one() {
+    let (now, certain) = (Instant::now(), Duration::from_secs(2));
+    let later = |ms| now + Duration::from_millis(ms);
+    let unknown = || Master::Unknown("why".into());
+    let mut shown = Shown::default();
+    assert!(shown.look(Master::Stopped, now, certain));
+    assert_eq!(shown.master, None, "nothing is said yet");
+    assert!(!shown.look(Master::Running(7), later(100), certain));
+    for (seen, at, show, again) in [
+        // A lock that was overlooked, or a restart.
+        (Master::Stopped, 1_000, Master::Running(7), true),
+        (Master::Running(8), 3_000, Master::Running(8), false),
+        (Master::Stopped, 4_000, Master::Running(8), true),
+        (Master::Stopped, 5_000, Master::Running(8), true),
+        (Master::Stopped, 6_000, Master::Stopped, false),
+        (unknown(), 7_000, Master::Stopped, true),
+        (unknown(), 9_000, unknown(), false),
+        (Master::Running(9), 9_100, Master::Running(9), false),
+    ] {
+        assert_eq!(shown.look(seen, later(at), certain), again, "at {at} ms");
+        assert_eq!(shown.master, Some(show), "at {at} ms");
+    }
+}
+
+/// A container that was given the socket and no more.
+#[test]
+fn what_was_never_seen_is_unknown_and_nobody_is_told_to_start_it() {
+    let mut host = Host::new("");
+    fs::remove_dir_all(host.dir.path().join("spool/pid")).unwrap();
+    fs::create_dir(host.dir.path().join("spool/public")).unwrap();
+    host.instance().unwrap();
+    assert_eq!(host.get(&[1, 3, 1, 1, 7, 1]), Some(Value::Integer(3)), "unknown");
+    assert_eq!(host.get(&[1, 3, 1, 1, 8, 1]), None, "no pid of it");
+    assert_eq!(host.get(&[1, 2, 3, 2, 0]), None, "no number of those that run");
+    assert!(host.source().1.contains("mount the spool's directory pid"), "{}", host.source().1);
+    let conditions = host.context.health.all_conditions();
+    assert!(conditions.iter().all(|c| c.severity == Severity::Unknown && !c.text.contains("start it with")));
+}
+
+#[test]
+fn a_disabled_instance_is_quiet_and_in_no_total() {
+    let mut host = Host::new("multi_instance_name = postfix-off\nmulti_instance_enable = no\n");
+    let running = |host: &Host| (host.get(&[1, 2, 3, 1, 0]), host.get(&[1, 2, 3, 2, 0]));
+    host.instance().unwrap();
+    assert_eq!(host.get(&[1, 3, 1, 1, 7, 1]), Some(Value::Integer(2)), "it has its row");
+    for what in ["stopped", "never made", "broken"] {
+        match what {
+            "never made" => fs::remove_dir_all(host.dir.path().join("spool")).unwrap(),
+            "broken" => fs::write(host.file(), "wrong\n").unwrap(),
+            _ => {}
+        }
+        host.instance().unwrap();
+        assert_eq!(running(&host), (Some(Value::Gauge32(0)), Some(Value::Gauge32(0))), "{what}");
+        assert!(host.context.health.all_conditions().is_empty(), "{what}");
+        assert!(matches!(host.source().0, Value::Integer(1 | 4)), "{what}: ok or disabled");
+    }
 }

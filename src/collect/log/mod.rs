@@ -117,6 +117,8 @@ struct Member {
     totals: bool,
     /// Its log is not read.
     disabled: bool,
+    /// Nobody expects it to run, and so nobody misses its log.
+    quiet: bool,
     /// Where its log is could not be told.
     nowhere: Option<String>,
     /// Its rows are shown.
@@ -195,8 +197,9 @@ impl LogCollector {
                 source.disabled();
             }
             let nowhere = places.nowhere.get(&position).cloned();
-            let totals = instance.settings.totals;
-            self.members.push(Member { source, totals, disabled, nowhere, known: false });
+            let quiet = instance.is_disabled();
+            let totals = instance.settings.totals && !quiet;
+            self.members.push(Member { source, totals, disabled, quiet, nowhere, known: false });
         }
         let mut old = std::mem::take(&mut self.streams);
         for (origin, users, own) in wanted.drain(..) {
@@ -334,6 +337,10 @@ impl LogCollector {
             let through = streams().all(|s| s.caught_up);
             let known = match error {
                 Some(_) if !due => member.known,
+                Some(_) if member.quiet => {
+                    member.source.disabled();
+                    false
+                }
                 Some(error) => !member.source.failure(error) && through,
                 None if through => {
                     if due || !member.known {

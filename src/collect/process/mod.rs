@@ -113,7 +113,7 @@ impl ProcessCollector {
         self.watched.retain(|index, _| list.iter().any(|i| i.index == *index));
         for instance in list.iter() {
             match self.watched.get_mut(&instance.index) {
-                Some(watched) => watched.instance = instance.clone(),
+                Some(watched) => watched.follow(instance),
                 None => {
                     let source = |kind| self.context.health.source(instance.index, &instance.name, kind, self.interval);
                     let watched = Watched::new(instance.clone(), source(SourceKind::Processes), self.patience);
@@ -169,7 +169,7 @@ impl ProcessCollector {
         let mut services = Vec::with_capacity(flat(|r| r.services.len()));
         let mut processes = (!all.is_empty()).then_some(0);
         for (instance, rows) in all {
-            if instance.settings.totals {
+            if instance.settings.totals && !instance.is_disabled() {
                 let more = rows.instance.as_ref().map(|row| row.processes);
                 processes = processes.and_then(|sum: u64| Some(sum + more?));
             }

@@ -7,10 +7,10 @@
 //!
 //! A process is its pid together with its start time. One that goes away between two reads is normal.
 
+pub(super) use crate::postfix::master::Identity;
 use crate::postfix::master_cf::CommandLine;
 use procfs::{FromRead, ProcError, ProcResult, process::Process as ProcPid};
 use rustc_hash::{FxHashMap, FxHashSet};
-use serde::{Deserialize, Serialize};
 use std::{
     fs,
     io::Read,
@@ -19,14 +19,6 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-
-/// A process and no other one that has its pid later.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub(super) struct Identity {
-    pub(super) pid: u32,
-    /// Clock ticks from boot to its start.
-    pub(super) start: u64,
-}
 
 /// What /proc/PID says of one process.
 #[derive(Clone, Debug)]

@@ -53,6 +53,15 @@ impl Watched {
         }
     }
 
+    /// The instance as it was read anew.
+    pub(super) fn follow(&mut self, instance: &Arc<Instance>) {
+        if self.instance.queue_directory != instance.queue_directory {
+            // That was another spool's.
+            self.master = None;
+        }
+        self.instance = instance.clone();
+    }
+
     /// What to show; `None` before the first look is through.
     pub(super) fn rows(&self) -> Option<&Rows> {
         self.rows.as_ref()
@@ -83,7 +92,7 @@ impl Watched {
         throttled: &Throttled,
     ) -> bool {
         let begun = Instant::now();
-        let looked = match locks.master(&self.instance.queue_directory) {
+        let looked = match locks.master(&self.instance.queue_directory, self.master) {
             Master::Running(pid) => match sampler.sample(pid) {
                 Ok(sample) => Ok(Some(sample)),
                 Err(SampleError::Gone(_)) => self.hidden_or_gone(sampler, pid),
@@ -95,6 +104,12 @@ impl Watched {
         let again = match looked {
             Ok(Some(sample)) => self.running(&sample, sampler, account, throttled),
             Ok(None) => self.stopped(sampler, account),
+            // Nobody expects it to run.
+            Err(_) if self.instance.is_disabled() => {
+                self.processes.disabled();
+                self.unknown(sampler, account);
+                return false;
+            }
             Err(why) => {
                 if self.processes.failure(&why) || self.rows.is_none() {
                     self.unknown(sampler, account);
@@ -108,7 +123,7 @@ impl Watched {
 
     /// The holder of the lock has no directory in /proc: it ended just now, or we are not to see it.
     fn hidden_or_gone(&self, sampler: &mut Sampler, pid: u32) -> Result<Option<Sample>, String> {
-        match Locks::read_at(sampler.proc()).master(&self.instance.queue_directory) {
+        match Locks::read_at(sampler.proc()).master(&self.instance.queue_directory, None) {
             Master::Running(again) if again == pid => Err(hidden(pid, "not in /proc")),
             Master::Running(other) => match sampler.sample(other) {
                 Ok(sample) => Ok(Some(sample)),
