@@ -343,7 +343,7 @@ pub enum ConfigError {
 impl Config {
     /// Reads `path`; without one [`default_path`], and where that does not exist the defaults.
     pub fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
-        let file = path.unwrap_or_else(default_path);
+        let file = path.unwrap_or(default_path());
         if path.is_none() && file == Path::new(DEFAULT_PATH) && Path::new(OLD_PATH).exists() {
             return Err(ConfigError::Parse(format!(
                 "both {DEFAULT_PATH} and {OLD_PATH} exist: put what you need into the first and remove the second"

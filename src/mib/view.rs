@@ -101,7 +101,8 @@ impl Publisher {
         let was = self.0.private.swap(private, Ordering::Relaxed);
         if private && !was {
             let old = self.0.view.load();
-            let fragments = old.fragments.iter().map(|fragment| Arc::new((**fragment).clone().without_names())).collect();
+            let fragments =
+                old.fragments.iter().map(|fragment| Arc::new((**fragment).clone().without_names())).collect();
             self.0.view.store(Arc::new(View { entries: Arc::clone(&old.entries), fragments }));
         }
     }
@@ -177,7 +178,7 @@ mod tests {
         let rows = [(1, "(other)"), (2, "alice@example.com"), (3, "bob@example.com")];
         let names = || {
             let view = publisher.view();
-            let get = |column, row| view.get(&Oid::from([9, 9, 1, 3, 1, column, row])).ok();
+            let get = |column, row| view.get(&[9, 9, 1, 3, 1, column, row], Instant::now()).ok();
             let count = (1..=3).filter(|row| get(3, *row).is_some()).count();
             ((1..=3).map(|row| get(2, row)).collect::<Vec<_>>(), count)
         };

@@ -119,7 +119,7 @@ fn unconfigured(
     mut findings: Vec<Finding>,
     args: &Check,
 ) -> Result<ExitCode, Failure> {
-    let file = file.unwrap_or_else(config::default_path);
+    let file = file.unwrap_or(config::default_path());
     let remedy = match &error {
         ConfigError::Read { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
             user::readable_by_daemon(file)
