@@ -167,7 +167,7 @@ mod tests {
         entry: &[1, 3, 1],
         index: |r| Index::from_slice(&[r.0]),
         columns: &[
-            column(2, "who", Get::Personal(|r| Some(text(r.1, 16)))),
+            column(2, "who", Get::Personal(|r| Some(text(r.1, 32)))),
             column(3, "count", Get::Counter32(|r| Some(u64::from(r.0)))),
         ],
     };
