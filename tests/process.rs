@@ -65,15 +65,15 @@ fn wait_for_or<T>(timeout: Duration, mut ask: impl FnMut() -> Option<T>) -> Opti
     })
 }
 
-/// postfixServiceIndex by `name/type`. A row that came between the two walks is left to the next call.
+/// postfixServiceIndex by `name/type`.
 fn services(client: &mut UdpClient, instance: u32) -> BTreeMap<String, u32> {
-    let column = |client: &mut UdpClient, descriptor| {
-        let rows = client.walk(&oid(descriptor, &[instance])).expect("a walk");
-        rows.into_iter().map(|(name, value)| (*oid_numbers(&name).last().unwrap(), value.text().unwrap()))
+    let rows = client.walk(&oid("postfixServiceName", &[instance])).expect("a walk");
+    let row = |(name, value): (String, Value)| {
+        let shown = value.text().unwrap();
+        let (_, service) = shown.split_once(' ').expect("the instance's name");
+        (service.to_owned(), *oid_numbers(&name).last().unwrap())
     };
-    let types: BTreeMap<u32, String> = column(client, "postfixServiceType").collect();
-    let names = column(client, "postfixServiceName");
-    names.filter_map(|(index, name)| Some((format!("{name}/{}", types.get(&index)?), index))).collect()
+    rows.into_iter().map(row).collect()
 }
 
 #[track_caller]

@@ -117,7 +117,9 @@ impl Watch {
         let mut domains = BTreeMap::new();
         for index in 1..200 {
             if let Some(recipients) = self.gauge(&[1, 4, 3, 1, 4, instance, index]) {
-                domains.insert(self.text(&[1, 4, 3, 1, 2, instance, index]), recipients);
+                let name = self.text(&[1, 4, 3, 1, 2, instance, index]);
+                let (_, name) = name.split_once(' ').expect("the instance's name");
+                domains.insert(name.to_owned(), recipients);
             }
         }
         domains

@@ -48,9 +48,11 @@ enum Cell {
     LiveCounter32(Arc<AtomicU64>),
 }
 
-/// The name of the row in which everything without a row of its own is counted.
+/// The name of the row in which everything without a row of its own is counted, with its instance's before it or alone.
 fn names_nobody(value: &Value) -> bool {
-    matches!(value, Value::OctetString(name) if **name == *b"(other)")
+    let Value::OctetString(name) = value else { return false };
+    let after = name.iter().position(|b| *b == b' ').map_or(0, |space| space + 1);
+    name[after..] == *b"(other)"
 }
 
 fn saturate(value: u64) -> u32 {

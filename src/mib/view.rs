@@ -175,7 +175,7 @@ mod tests {
     #[test]
     fn privacy_takes_names_away_and_leaves_numbers() {
         let publisher = Publisher::new(Oid::from([9, 9]), &[&PEOPLE]);
-        let rows = [(1, "(other)"), (2, "alice@example.com"), (3, "bob@example.com")];
+        let rows = [(1, "postfix (other)"), (2, "postfix alice@example.com"), (3, "postfix bob (other)")];
         let names = || {
             let view = publisher.view();
             let get = |column, row| view.get(&[9, 9, 1, 3, 1, column, row], Instant::now()).ok();

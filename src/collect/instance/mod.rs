@@ -5,12 +5,14 @@
 //! other collector works from. An instance whose main.cf cannot be read any more stays in it as it was last, as it does for
 //! the Postfix that runs; its services too, for as long as [`lifetime`] says.
 
+mod owner;
 mod postconf;
 mod read;
 mod services;
 mod tables;
 
 pub use self::{
+    owner::Owner,
     postconf::PostconfError,
     read::{Instance, InstanceError},
     services::{Service, key as service_key},

@@ -1,6 +1,7 @@
 //! One Postfix instance: where it lives, what its parameters say and what its master runs.
 
 use super::{
+    Owner,
     postconf::{self, Parameters, PostconfError},
     services::Service,
 };
@@ -84,6 +85,11 @@ impl Instance {
             services: None,
             settings: settings.clone(),
         })
+    }
+
+    /// As its rows carry it.
+    pub fn owner(&self) -> Owner {
+        Owner { index: self.index, name: self.name.as_str().into() }
     }
 
     /// A parameter that has a value.

@@ -141,8 +141,9 @@ fn result(engine: &Engine, sources: &[(&PathBuf, Source)], senders: usize) -> Ve
         if daemons.iter().any(|end| name.ends_with(end)) || name.starts_with("postfixSender") {
             return None;
         }
-        let index: String = below[column.len()..].iter().map(|n| format!(".{n}")).collect();
-        Some((format!("{name}{index}"), value))
+        let index = &below[column.len()..];
+        let shown: String = index.iter().map(|n| format!(".{n}")).collect();
+        Some((format!("{name}{shown}"), without_owner(engine, index, value)))
     });
     // Without master.cf services have a name and no number.
     let events = engine.instances.iter().flat_map(|i| {
@@ -159,4 +160,16 @@ fn result(engine: &Engine, sources: &[(&PathBuf, Source)], senders: usize) -> Ve
         })
     });
     names.chain(values).chain(events).collect()
+}
+
+/// The name of a row without that of its instance: the index says whose it is, and the name alone is what one looks for.
+fn without_owner(engine: &Engine, index: &[u32], value: Value) -> Value {
+    let instance = engine.instances.iter().find(|i| index.len() > 1 && index.first() == Some(&i.settings.index));
+    let short = match (&value, instance) {
+        (Value::OctetString(text), Some(i)) => {
+            text.strip_prefix(i.settings.name.as_bytes()).and_then(|rest| rest.strip_prefix(b" ")).map(Value::octets)
+        }
+        _ => None,
+    };
+    short.unwrap_or(value)
 }

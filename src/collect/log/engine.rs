@@ -12,7 +12,10 @@ use super::{
     template::{Patterns, Template},
 };
 use crate::{
-    collect::registry::{NAMES, OTHER_NAME},
+    collect::{
+        instance::Owner,
+        registry::{NAMES, OTHER_NAME},
+    },
     postfix::log::{
         Line, Severity, Tag,
         address::Form,
@@ -72,6 +75,13 @@ pub struct Settings {
     pub addresses: Form,
     /// DNS lists its configuration names; `None` where it is not known.
     pub dnsbl: Option<Vec<DnsList>>,
+}
+
+impl Settings {
+    /// As its rows carry it.
+    pub fn owner(&self) -> Owner {
+        Owner { index: self.index, name: self.name.as_str().into() }
+    }
 }
 
 /// One entry of master.cf.

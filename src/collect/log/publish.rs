@@ -9,6 +9,7 @@ use super::{
         POSTSCREEN, REJECTS, ReasonRow, SENDERS, SERVICE_EVENTS, SMTPD, ServiceRow, SmtpdRow, TRANSPORTS,
     },
 };
+use crate::collect::instance::Owner;
 use crate::{mib::Fragment, postfix::defer_reason::DeferReason};
 use rustc_hash::FxHashMap;
 use std::{fs, path::Path};
@@ -41,9 +42,9 @@ pub(super) fn fragments(
     senders: usize,
 ) -> Vec<Fragment> {
     let instances =
-        || engine.instances.iter().enumerate().filter(|(n, _)| known(*n)).map(|(_, i)| (i.settings.index, i));
+        || engine.instances.iter().enumerate().filter(|(n, _)| known(*n)).map(|(_, i)| (i.settings.owner(), i));
     let of = |pick: fn(&Instance) -> InstanceLog| -> Vec<Of<InstanceLog>> {
-        instances().map(|(instance, i)| Of { instance, value: pick(i) }).collect()
+        instances().map(|(instance, i)| Of { owner: instance, value: pick(i) }).collect()
     };
     let log = of(|i| InstanceLog {
         starts: i.state.starts,
@@ -52,36 +53,42 @@ pub(super) fn fragments(
         discontinuities: i.state.discontinuities,
         ids_evicted: i.state.ids.evicted,
     });
-    let mail: Vec<_> = instances().map(|(instance, i)| Of { instance, value: i.state.mail.clone() }).collect();
+    let mail: Vec<_> = instances().map(|(instance, i)| Of { owner: instance, value: i.state.mail.clone() }).collect();
     let postscreen: Vec<_> =
-        instances().map(|(instance, i)| Of { instance, value: i.state.postscreen.clone() }).collect();
+        instances().map(|(instance, i)| Of { owner: instance, value: i.state.postscreen.clone() }).collect();
     let dsn: Vec<_> = instances()
-        .flat_map(|(instance, i)| i.state.dsn.0.iter().map(move |(code, n)| Of { instance, value: (*code, *n) }))
+        .flat_map(|(instance, i)| {
+            i.state.dsn.0.iter().map(move |(code, n)| Of { owner: instance.clone(), value: (*code, *n) })
+        })
         .collect();
     let busiest: Vec<_> = instances()
         .flat_map(|(instance, i)| {
-            i.state.senders.busiest(senders, super::now()).into_iter().map(move |value| Of { instance, value })
+            i.state
+                .senders
+                .busiest(senders, super::now())
+                .into_iter()
+                .map(move |value| Of { owner: instance.clone(), value })
         })
         .collect();
     let mut delays = Vec::new();
     let mut defers = Vec::new();
     let mut rejects = Vec::new();
-    for (instance, i) in instances() {
+    for (owner, i) in instances() {
         for (stage, buckets) in (1..).zip(&i.state.delays) {
             delays.extend((1..).zip(buckets).map(|(bucket, deliveries)| {
                 let limit = DELAY_LIMITS.get(bucket as usize - 1).copied();
-                DelayRow { instance, stage, bucket, limit, deliveries: *deliveries }
+                DelayRow { owner: owner.clone(), stage, bucket, limit, deliveries: *deliveries }
             }));
         }
         defers.extend(DeferReason::ALL.into_iter().zip(&i.state.defers).map(|(reason, deferrals)| ReasonRow {
-            instance,
+            owner: owner.clone(),
             reason: reason as u32,
             name: reason.label(),
             counts: [*deferrals, 0],
         }));
         rejects.extend(
             (1..).zip(reject::LABELS.into_iter().zip(&i.state.rejects)).map(|(reason, (name, counts))| ReasonRow {
-                instance,
+                owner: owner.clone(),
                 reason,
                 name,
                 counts: *counts,
@@ -93,14 +100,14 @@ pub(super) fn fragments(
         for (index, name, value) in i.state.smtpd.iter() {
             let open = sessions.get(position).and_then(Option::as_ref);
             let now = open.map(|by_slot| by_slot.get(&(index as usize - 1)).copied().unwrap_or(0));
-            smtpd.push(NamedRow { instance: i.settings.index, index, name: name.into(), value: (value.clone(), now) });
+            smtpd.push(NamedRow { owner: i.settings.owner(), index, name: name.into(), value: (value.clone(), now) });
         }
     }
     let services: Vec<ServiceRow> = instances()
-        .flat_map(|(instance, i)| i.settings.services.iter().map(move |entry| (instance, i, entry)))
+        .flat_map(|(instance, i)| i.settings.services.iter().map(move |entry| (instance.clone(), i, entry)))
         .filter_map(|(instance, i, entry)| {
             let events = i.state.services.get(&entry.key).cloned().unwrap_or_default();
-            Some(ServiceRow { instance, index: entry.index?, events })
+            Some(ServiceRow { owner: instance, name: entry.key.clone(), index: entry.index?, events })
         })
         .collect();
     let transports = named(instances(), |i| &i.state.transports);
@@ -124,13 +131,13 @@ pub(super) fn fragments(
 }
 
 fn named<'a, T: Default + Clone + 'a>(
-    instances: impl Iterator<Item = (u32, &'a Instance)>,
+    instances: impl Iterator<Item = (Owner, &'a Instance)>,
     table: fn(&Instance) -> &super::counters::Named<T>,
 ) -> Vec<NamedRow<T>> {
     instances
         .flat_map(|(instance, i)| {
             let row = move |(index, name, value): (u32, &str, &T)| NamedRow {
-                instance,
+                owner: instance.clone(),
                 index,
                 name: name.to_owned(),
                 value: value.clone(),

@@ -7,6 +7,7 @@ use super::{
     template::Template,
 };
 use crate::{
+    collect::instance::Owner,
     mib::{
         AnyTable,
         Get::{Age, Counter32, Counter64, DateAndTime, Gauge32, Integer, Personal, Text, Unsigned32},
@@ -140,7 +141,7 @@ pub(super) static TEMPLATE: Table<Template> = scalars(
 
 /// A row of one instance.
 pub(super) struct Of<T> {
-    pub instance: u32,
+    pub owner: Owner,
     pub value: T,
 }
 
@@ -156,7 +157,7 @@ pub(super) struct InstanceLog {
 pub(super) static INSTANCE_LOG: Table<Of<InstanceLog>> = Table {
     name: "postfixInstanceLogTable",
     entry: &[1, 3, 2, 1],
-    index: |r| Index::from_slice(&[r.instance]),
+    index: |r| Index::from_slice(&[r.owner.index]),
     columns: &[
         column(1, "postfixInstanceLogStarts", Counter32(|r| Some(r.value.starts))),
         column(2, "postfixInstanceLogReloads", Counter32(|r| Some(r.value.reloads))),
@@ -164,13 +165,14 @@ pub(super) static INSTANCE_LOG: Table<Of<InstanceLog>> = Table {
         column(4, "postfixInstanceLogCountersAge", Age(|r| instant(r.value.since))),
         column(5, "postfixInstanceLogDiscontinuities", Counter32(|r| Some(r.value.discontinuities))),
         column(6, "postfixInstanceLogIdsEvicted", Counter32(|r| Some(r.value.ids_evicted))),
+        column(7, "postfixInstanceLogName", Text(|r| Some(r.owner.only_row()))),
     ],
 };
 
 pub(super) static MAIL: Table<Of<Mail>> = Table {
     name: "postfixMailTable",
     entry: &[1, 5, 1, 1],
-    index: |r| Index::from_slice(&[r.instance]),
+    index: |r| Index::from_slice(&[r.owner.index]),
     columns: &[
         column(1, "postfixMailReceivedMessages", Counter32(|r| Some(r.value.received_messages))),
         column(2, "postfixMailReceivedSmtp", Counter32(|r| Some(r.value.received_smtp))),
@@ -212,12 +214,13 @@ pub(super) static MAIL: Table<Of<Mail>> = Table {
         column(38, "postfixMailDelayNotices", Counter32(|r| Some(r.value.delay_notices))),
         column(39, "postfixMailLoopsDetected", Counter32(|r| Some(r.value.loops_detected))),
         column(40, "postfixMailDestinationsSaturated", Counter32(|r| Some(r.value.destinations_saturated))),
+        column(41, "postfixMailName", Text(|r| Some(r.owner.only_row()))),
     ],
 };
 
 /// A row of a name met at run time.
 pub(super) struct NamedRow<T> {
-    pub instance: u32,
+    pub owner: Owner,
     pub index: u32,
     /// As it is shown.
     pub name: String,
@@ -226,11 +229,17 @@ pub(super) struct NamedRow<T> {
 
 impl<T> NamedRow<T> {
     fn index(&self) -> Index {
-        Index::from_slice(&[self.instance, self.index])
+        Index::from_slice(&[self.owner.index, self.index])
     }
 
     fn name(&self) -> Octets {
-        text(&self.name, 64)
+        self.owner.row(&self.name)
+    }
+
+    /// What is known as `label/program`, by its label alone where that is the program.
+    fn name_by_label(&self) -> Octets {
+        let label = label(&self.name);
+        self.owner.row(if label == program(&self.name) { label } else { &self.name })
     }
 }
 
@@ -248,7 +257,7 @@ pub(super) static TRANSPORTS: Table<NamedRow<Transport>> = Table {
     entry: &[1, 5, 2, 1],
     index: NamedRow::index,
     columns: &[
-        column(2, "postfixTransportName", Text(|r| Some(text(label(&r.name), 64)))),
+        column(2, "postfixTransportName", Text(|r| Some(r.name_by_label()))),
         column(3, "postfixTransportProgram", Text(|r| Some(text(program(&r.name), 64)))),
         column(4, "postfixTransportSent", Counter32(|r| Some(r.value.sent))),
         column(5, "postfixTransportDeferrals", Counter32(|r| Some(r.value.deferrals))),
@@ -272,7 +281,7 @@ pub(super) static TRANSPORTS: Table<NamedRow<Transport>> = Table {
 
 /// One bucket of one stage.
 pub(super) struct DelayRow {
-    pub instance: u32,
+    pub owner: Owner,
     pub stage: u32,
     pub bucket: u32,
     pub limit: Option<u64>,
@@ -284,9 +293,9 @@ const STAGES: [&str; 5] = ["beforeQueue", "inQueue", "connect", "transmit", "tot
 pub(super) static DELAYS: Table<DelayRow> = Table {
     name: "postfixDelayTable",
     entry: &[1, 5, 3, 1],
-    index: |r| Index::from_slice(&[r.instance, r.stage, r.bucket]),
+    index: |r| Index::from_slice(&[r.owner.index, r.stage, r.bucket]),
     columns: &[
-        column(3, "postfixDelayName", Text(|r| Some(text(delay_name(r), 64)))),
+        column(3, "postfixDelayName", Text(|r| Some(r.owner.row(delay_name(r))))),
         column(4, "postfixDelayLimit", Unsigned32(|r| Some(r.limit.unwrap_or(u64::from(u32::MAX))))),
         column(5, "postfixDelayDeliveries", Counter32(|r| Some(r.deliveries))),
     ],
@@ -304,9 +313,9 @@ fn delay_name(row: &DelayRow) -> String {
 pub(super) static DSN: Table<Of<(u32, u64)>> = Table {
     name: "postfixDsnTable",
     entry: &[1, 5, 4, 1],
-    index: |r| Index::from_slice(&[r.instance, r.value.0]),
+    index: |r| Index::from_slice(&[r.owner.index, r.value.0]),
     columns: &[
-        column(2, "postfixDsnName", Text(|r| Some(text(dsn_name(r.value.0), 16)))),
+        column(2, "postfixDsnName", Text(|r| Some(r.owner.row(dsn_name(r.value.0))))),
         column(3, "postfixDsnDeliveries", Counter32(|r| Some(r.value.1))),
     ],
 };
@@ -320,7 +329,7 @@ fn dsn_name(code: u32) -> String {
 
 /// One class of an enumeration.
 pub(super) struct ReasonRow {
-    pub instance: u32,
+    pub owner: Owner,
     pub reason: u32,
     pub name: &'static str,
     pub counts: [u64; 2],
@@ -328,7 +337,7 @@ pub(super) struct ReasonRow {
 
 impl ReasonRow {
     fn index(&self) -> Index {
-        Index::from_slice(&[self.instance, self.reason])
+        Index::from_slice(&[self.owner.index, self.reason])
     }
 }
 
@@ -337,7 +346,7 @@ pub(super) static DEFER_EVENTS: Table<ReasonRow> = Table {
     entry: &[1, 5, 5, 1],
     index: ReasonRow::index,
     columns: &[
-        column(1, "postfixDeferEventName", Text(|r| Some(text(r.name, 32)))),
+        column(1, "postfixDeferEventName", Text(|r| Some(r.owner.row(r.name)))),
         column(2, "postfixDeferEventDeferrals", Counter32(|r| Some(r.counts[0]))),
     ],
 };
@@ -345,9 +354,9 @@ pub(super) static DEFER_EVENTS: Table<ReasonRow> = Table {
 pub(super) static SENDERS: Table<Of<Sender>> = Table {
     name: "postfixSenderTable",
     entry: &[1, 5, 6, 1],
-    index: |r| Index::from_slice(&[r.instance, r.value.index]),
+    index: |r| Index::from_slice(&[r.owner.index, r.value.index]),
     columns: &[
-        column(2, "postfixSenderName", Personal(|r| Some(text(&r.value.name, 255)))),
+        column(2, "postfixSenderName", Personal(|r| Some(r.owner.row(&r.value.name)))),
         column(3, "postfixSenderMessages", Gauge32(|r| Some(r.value.messages))),
         column(4, "postfixSenderRecipients", Gauge32(|r| Some(r.value.recipients))),
         column(5, "postfixSenderAuthFailures", Gauge32(|r| Some(r.value.auth_failures))),
@@ -362,7 +371,7 @@ pub(super) static SMTPD: Table<SmtpdRow> = Table {
     entry: &[1, 6, 1, 1],
     index: NamedRow::index,
     columns: &[
-        column(2, "postfixSmtpdName", Text(|r| Some(text(label(&r.name), 64)))),
+        column(2, "postfixSmtpdName", Text(|r| Some(r.name_by_label()))),
         column(3, "postfixSmtpdConnects", Counter32(|r| Some(r.value.0.connects))),
         column(4, "postfixSmtpdDisconnects", Counter32(|r| Some(r.value.0.disconnects))),
         column(5, "postfixSmtpdSessions", Gauge32(|r| r.value.1)),
@@ -385,7 +394,7 @@ pub(super) static SMTPD: Table<SmtpdRow> = Table {
 pub(super) static POSTSCREEN: Table<Of<Postscreen>> = Table {
     name: "postfixPostscreenTable",
     entry: &[1, 6, 2, 1],
-    index: |r| Index::from_slice(&[r.instance]),
+    index: |r| Index::from_slice(&[r.owner.index]),
     columns: &[
         column(1, "postfixPostscreenConnects", Counter32(|r| Some(r.value.connects))),
         column(2, "postfixPostscreenPassNew", Counter32(|r| Some(r.value.pass_new))),
@@ -399,6 +408,7 @@ pub(super) static POSTSCREEN: Table<Of<Postscreen>> = Table {
         column(10, "postfixPostscreenRejects", Counter32(|r| Some(r.value.rejects))),
         column(11, "postfixPostscreenPortsBusy", Counter32(|r| Some(r.value.ports_busy))),
         column(12, "postfixPostscreenStressMode", Counter32(|r| Some(r.value.stress_mode))),
+        column(13, "postfixPostscreenName", Text(|r| Some(r.owner.only_row()))),
     ],
 };
 
@@ -407,7 +417,7 @@ pub(super) static REJECTS: Table<ReasonRow> = Table {
     entry: &[1, 6, 3, 1],
     index: ReasonRow::index,
     columns: &[
-        column(2, "postfixRejectName", Text(|r| Some(text(r.name, 32)))),
+        column(2, "postfixRejectName", Text(|r| Some(r.owner.row(r.name)))),
         column(3, "postfixRejectTemporary", Counter32(|r| Some(r.counts[0]))),
         column(4, "postfixRejectPermanent", Counter32(|r| Some(r.counts[1]))),
     ],
@@ -418,7 +428,7 @@ pub(super) static DNSBL: Table<NamedRow<Dnsbl>> = Table {
     entry: &[1, 6, 4, 1],
     index: NamedRow::index,
     columns: &[
-        column(2, "postfixDnsblName", Text(|r| Some(text(&r.name, 255)))),
+        column(2, "postfixDnsblName", Text(|r| Some(r.name()))),
         column(3, "postfixDnsblBlocked", Counter32(|r| Some(r.value.blocked))),
         column(4, "postfixDnsblListed", Counter32(|r| Some(r.value.listed))),
     ],
@@ -442,7 +452,9 @@ pub(super) static MESSAGES: Table<NamedRow<Message>> = Table {
 
 /// One entry of master.cf.
 pub(super) struct ServiceRow {
-    pub instance: u32,
+    pub owner: Owner,
+    /// `name/type`.
+    pub name: String,
     pub index: u32,
     pub events: ServiceEvents,
 }
@@ -450,11 +462,12 @@ pub(super) struct ServiceRow {
 pub(super) static SERVICE_EVENTS: Table<ServiceRow> = Table {
     name: "postfixServiceEventTable",
     entry: &[1, 8, 4, 1],
-    index: |r| Index::from_slice(&[r.instance, r.index]),
+    index: |r| Index::from_slice(&[r.owner.index, r.index]),
     columns: &[
         column(1, "postfixServiceEventStarts", Counter32(|r| Some(r.events.starts))),
         column(2, "postfixServiceEventAbnormalExits", Counter32(|r| Some(r.events.abnormal_exits))),
         column(3, "postfixServiceEventLimitReached", Counter32(|r| Some(r.events.limit_reached))),
         column(4, "postfixServiceEventThrottles", Counter32(|r| Some(r.events.throttles))),
+        column(5, "postfixServiceEventName", Text(|r| Some(r.owner.row(&r.name)))),
     ],
 };

@@ -185,7 +185,7 @@ fn lines_go_to_their_instance() {
     assert_eq!([1, 2].map(|f| host.number("postfixLogFileLinesUnrecognised", &[f])), [Some(0), Some(0)]);
     assert_eq!(host.number("postfixTotalDelivered", &[0]), Some(4));
     let name = host.value("postfixTransportName", &[3, 3]).unwrap();
-    assert_eq!(name, Value::octets("relay"));
+    assert_eq!(name, Value::octets("out relay/smtp"));
     // An instance that goes leaves what it counted in the totals, and finds its counters when it returns.
     let all = host.context.instances.current();
     host.context.instances.set(all[..2].to_vec());

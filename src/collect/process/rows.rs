@@ -57,7 +57,13 @@ impl Maker<'_> {
             rows.daemons.push(self.daemon_row(daemon, *state, Some(self.daemon_seen(daemon.kind, *process, memory))));
             if let Some(process) = process {
                 let (open, limit) = self.sampler.files(process.id.pid);
-                rows.files.push(FilesRow { instance: self.instance.index, kind: daemon.kind, open, limit });
+                rows.files.push(FilesRow {
+                    owner: self.instance.owner(),
+                    name: daemon.program.as_str().into(),
+                    kind: daemon.kind,
+                    open,
+                    limit,
+                });
             }
         }
         rows.services = self.service_rows(Some(sample));
@@ -82,12 +88,12 @@ impl Maker<'_> {
             percent(self.sampler.centiseconds(self.account.total().saturating_sub(before.total)), elapsed)
         });
         let cpu = self.sampler.centiseconds(self.account.total());
-        InstanceRow { instance: self.instance.index, processes, cpu, cpu_percent, memory }
+        InstanceRow { owner: self.instance.owner(), processes, cpu, cpu_percent, memory }
     }
 
     fn daemon_row(&self, daemon: &Daemon, state: State, seen: Option<DaemonSeen>) -> DaemonRow {
         let name = daemon.program.as_str().into();
-        DaemonRow { instance: self.instance.index, kind: daemon.kind, name, state, seen }
+        DaemonRow { owner: self.instance.owner(), kind: daemon.kind, name, state, seen }
     }
 
     fn daemon_seen(&self, kind: Kind, process: Option<&Process>, host_memory: Option<u64>) -> DaemonSeen {
@@ -139,7 +145,7 @@ impl Maker<'_> {
             let (processes, memory) = together(serving.remove(&position).unwrap_or_default().into_iter());
             let cpu = self.sampler.centiseconds(self.account.service_cpu(&entry.name, &entry.kind));
             rows.push(ServiceRow {
-                instance: self.instance.index,
+                owner: self.instance.owner(),
                 index,
                 services: services.clone(),
                 position,

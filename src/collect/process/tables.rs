@@ -2,7 +2,7 @@
 
 use super::daemon::{Kind, State};
 use crate::{
-    collect::instance::Service,
+    collect::instance::{Owner, Service},
     mib::{AnyTable, Get, Index, Table, column, scalars, text},
     postfix::master_cf::Entry,
 };
@@ -20,21 +20,22 @@ pub(super) static TOTALS: Table<Totals> = scalars(
 pub(super) static INSTANCES: Table<InstanceRow> = Table {
     name: "postfixInstanceProcessTable",
     entry: &[1, 3, 3, 1],
-    index: |r| Index::from_slice(&[r.instance]),
+    index: |r| Index::from_slice(&[r.owner.index]),
     columns: &[
         column(1, "postfixInstanceProcessProcesses", Get::Gauge32(|r| Some(r.processes))),
         column(2, "postfixInstanceProcessCpuTime", Get::Counter32(|r| Some(r.cpu))),
         column(3, "postfixInstanceProcessCpuPercent", Get::Gauge32(|r| r.cpu_percent)),
         column(4, "postfixInstanceProcessMemoryKiB", Get::Gauge32(|r| Some(r.memory))),
+        column(5, "postfixInstanceProcessName", Get::Text(|r| Some(r.owner.only_row()))),
     ],
 };
 
 pub(super) static DAEMONS: Table<DaemonRow> = Table {
     name: "postfixDaemonTable",
     entry: &[1, 8, 1, 1],
-    index: |r| Index::from_slice(&[r.instance, r.kind as u32]),
+    index: |r| Index::from_slice(&[r.owner.index, r.kind as u32]),
     columns: &[
-        column(2, "postfixDaemonName", Get::Text(|r| Some(text(r.name.as_bytes(), 64)))),
+        column(2, "postfixDaemonName", Get::Text(|r| Some(r.owner.row(r.name.as_bytes())))),
         column(3, "postfixDaemonState", Get::Integer(|r| Some(r.state as i32))),
         column(4, "postfixDaemonPid", Get::Gauge32(|r| Some(r.seen.as_ref()?.pid))),
         column(5, "postfixDaemonCpuTime", Get::Counter32(|r| Some(r.seen.as_ref()?.cpu))),
@@ -50,19 +51,20 @@ pub(super) static DAEMONS: Table<DaemonRow> = Table {
 pub(super) static FILES: Table<FilesRow> = Table {
     name: "postfixDaemonFilesTable",
     entry: &[1, 8, 2, 1],
-    index: |r| Index::from_slice(&[r.instance, r.kind as u32]),
+    index: |r| Index::from_slice(&[r.owner.index, r.kind as u32]),
     columns: &[
         column(1, "postfixDaemonFilesOpenFiles", Get::Gauge32(|r| r.open)),
         column(2, "postfixDaemonFilesOpenFilesLimit", Get::Gauge32(|r| r.limit)),
+        column(3, "postfixDaemonFilesName", Get::Text(|r| Some(r.owner.row(r.name.as_bytes())))),
     ],
 };
 
 pub(super) static SERVICES: Table<ServiceRow> = Table {
     name: "postfixServiceTable",
     entry: &[1, 8, 3, 1],
-    index: |r| Index::from_slice(&[r.instance, r.index]),
+    index: |r| Index::from_slice(&[r.owner.index, r.index]),
     columns: &[
-        column(2, "postfixServiceName", Get::Text(|r| Some(text(&r.entry().name, 255)))),
+        column(2, "postfixServiceName", Get::Text(|r| Some(r.owner.row(r.service().key())))),
         column(3, "postfixServiceType", Get::Text(|r| Some(text(&r.entry().kind, 32)))),
         column(4, "postfixServiceProgram", Get::Text(|r| Some(text(&r.entry().command, 255)))),
         column(5, "postfixServiceProcesses", Get::Gauge32(|r| Some(r.seen.as_ref()?.processes))),
@@ -80,7 +82,7 @@ pub(super) struct Totals {
 /// CPU times are centiseconds, percentages hundredths of a percent, memory is KiB.
 #[derive(Clone)]
 pub(super) struct InstanceRow {
-    pub(super) instance: u32,
+    pub(super) owner: Owner,
     pub(super) processes: u64,
     pub(super) cpu: u64,
     pub(super) cpu_percent: Option<u64>,
@@ -89,7 +91,7 @@ pub(super) struct InstanceRow {
 
 #[derive(Clone)]
 pub(super) struct DaemonRow {
-    pub(super) instance: u32,
+    pub(super) owner: Owner,
     pub(super) kind: Kind,
     pub(super) name: Arc<str>,
     pub(super) state: State,
@@ -111,7 +113,8 @@ pub(super) struct DaemonSeen {
 
 #[derive(Clone)]
 pub(super) struct FilesRow {
-    pub(super) instance: u32,
+    pub(super) owner: Owner,
+    pub(super) name: Arc<str>,
     pub(super) kind: Kind,
     pub(super) open: Option<u64>,
     pub(super) limit: Option<u64>,
@@ -119,7 +122,7 @@ pub(super) struct FilesRow {
 
 #[derive(Clone)]
 pub(super) struct ServiceRow {
-    pub(super) instance: u32,
+    pub(super) owner: Owner,
     pub(super) index: u32,
     /// All services of the instance, and which of them this is.
     pub(super) services: Arc<[Service]>,
@@ -138,8 +141,12 @@ pub(super) struct ServiceSeen {
 }
 
 impl ServiceRow {
-    pub(super) fn entry(&self) -> &Entry {
-        &self.services[self.position].entry
+    pub(super) fn service(&self) -> &Service {
+        &self.services[self.position]
+    }
+
+    fn entry(&self) -> &Entry {
+        &self.service().entry
     }
 
     /// Of the limit; 0 where there is none.

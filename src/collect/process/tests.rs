@@ -388,7 +388,7 @@ fn rows_follow_master_cf_and_indices_stay() {
     collector.refresh();
     assert_eq!(host.service(2), (None, None, None));
     assert_eq!(host.service(3), (Some(1), Some(1), Some(7)), "587 kept its index");
-    assert_eq!(host.get(SERVICES, &[2, 1, 6]).unwrap().to_string(), "STRING: \"lmtp\"");
+    assert_eq!(host.get(SERVICES, &[2, 1, 6]).unwrap().to_string(), "STRING: \"postfix lmtp/unix\"");
     drop(collector);
     host.services(Some(services_of(MASTER_CF)));
     host.collector().refresh();

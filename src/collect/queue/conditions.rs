@@ -20,9 +20,9 @@ const CROWDED: u64 = 90;
 
 impl SpoolRow {
     /// The row of an instance.
-    pub(super) fn new(index: u32, instance: &Instance, space: Option<Space>, snapshot: Option<&Snapshot>) -> Self {
+    pub(super) fn new(instance: &Instance, space: Option<Space>, snapshot: Option<&Snapshot>) -> Self {
         Self {
-            instance: index,
+            owner: instance.owner(),
             space,
             minimum: instance.number("queue_minfree"),
             active_limit: instance.number("qmgr_message_active_limit"),

@@ -279,7 +279,7 @@ impl QueueCollector {
         let mut counted = Vec::new();
         let several = self.watched.len() > 1;
         self.domains.turn(snapshot::Clock::now().wall);
-        for (index, watched) in &self.watched {
+        for watched in self.watched.values() {
             let instance = &watched.instance;
             let snapshot = watched.snapshot.as_ref();
             if instance.settings.totals && !instance.is_disabled() {
@@ -288,12 +288,13 @@ impl QueueCollector {
                     conditions.extend(watched.error.as_deref().map(|e| conditions::totals_missing(instance, e)));
                 }
             }
-            let spool = SpoolRow::new(*index, instance, watched.space, snapshot);
+            let spool = SpoolRow::new(instance, watched.space, snapshot);
             conditions::of(instance, &spool, snapshot, &mut conditions);
             spools.push(spool);
             if let Some(snapshot) = snapshot {
-                rows.add(*index, snapshot);
-                tables::domain_rows(*index, snapshot, |name| self.domains.claim(name).index, &mut domains);
+                let owner = instance.owner();
+                rows.add(&owner, snapshot);
+                tables::domain_rows(&owner, snapshot, |name| self.domains.claim(name).index, &mut domains);
             }
         }
         conditions.extend(conditions::names_refused(&self.domains));

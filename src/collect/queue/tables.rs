@@ -5,8 +5,8 @@ use super::{
     snapshot::{BUCKETS, Queue, Snapshot, limit},
 };
 use crate::{
-    collect::registry,
-    mib::{AnyTable, Get, Index, Table, column, scalars, text},
+    collect::{instance::Owner, registry},
+    mib::{AnyTable, Get, Index, Table, column, scalars},
     postfix::{defer_reason::DeferReason, queue::QueueKind},
 };
 use std::{
@@ -37,7 +37,7 @@ pub(super) static TOTALS: Table<Totals> = scalars(
 pub(super) static SPOOLS: Table<SpoolRow> = Table {
     name: "postfixSpoolTable",
     entry: &[1, 3, 4, 1],
-    index: |s| Index::from_slice(&[s.instance]),
+    index: |s| Index::from_slice(&[s.owner.index]),
     columns: &[
         column(1, "postfixSpoolFreeMiB", Get::Gauge32(|s| s.space.map(|f| f.free >> 20))),
         column(2, "postfixSpoolFreePercent", Get::Gauge32(|s| s.space.and_then(|f| f.percent()))),
@@ -47,15 +47,16 @@ pub(super) static SPOOLS: Table<SpoolRow> = Table {
         column(6, "postfixSpoolActivePercent", Get::Gauge32(|s| s.active_percent())),
         column(7, "postfixSpoolGroupBitFiles", Get::Gauge32(|s| s.group_bits)),
         column(8, "postfixSpoolSweepAge", Get::Age(|s| s.swept)),
+        column(9, "postfixSpoolName", Get::Text(|s| Some(s.owner.only_row()))),
     ],
 };
 
 pub(super) static QUEUES: Table<QueueRow> = Table {
     name: "postfixQueueTable",
     entry: &[1, 4, 1, 1],
-    index: |q| Index::from_slice(&[q.instance, q.kind as u32]),
+    index: |q| Index::from_slice(&[q.owner.index, q.kind as u32]),
     columns: &[
-        column(2, "postfixQueueName", Get::Text(|q| Some(text(q.kind.name(), 32)))),
+        column(2, "postfixQueueName", Get::Text(|q| Some(q.owner.row(q.kind.name())))),
         column(3, "postfixQueueMessages", Get::Gauge32(|q| Some(q.queue.messages))),
         column(4, "postfixQueueRecipients", Get::Gauge32(|q| q.queue.known_recipients())),
         column(5, "postfixQueueKiB", Get::Gauge32(|q| Some(q.queue.kib()))),
@@ -70,9 +71,9 @@ pub(super) static QUEUES: Table<QueueRow> = Table {
 pub(super) static AGES: Table<AgeRow> = Table {
     name: "postfixQueueAgeTable",
     entry: &[1, 4, 2, 1],
-    index: |a| Index::from_slice(&[a.instance, a.kind as u32, a.bucket as u32 + 1]),
+    index: |a| Index::from_slice(&[a.owner.index, a.kind as u32, a.bucket as u32 + 1]),
     columns: &[
-        column(2, "postfixQueueAgeName", Get::Text(|a| Some(text(a.name(), 64)))),
+        column(2, "postfixQueueAgeName", Get::Text(|a| Some(a.owner.row(a.name())))),
         column(3, "postfixQueueAgeLimit", Get::Unsigned32(|a| Some(limit(a.bucket)))),
         column(4, "postfixQueueAgeMessages", Get::Gauge32(|a| Some(a.messages))),
         column(5, "postfixQueueAgeRecipients", Get::Gauge32(|a| a.recipients)),
@@ -82,9 +83,9 @@ pub(super) static AGES: Table<AgeRow> = Table {
 pub(super) static DOMAINS: Table<DomainRow> = Table {
     name: "postfixDomainTable",
     entry: &[1, 4, 3, 1],
-    index: |d| Index::from_slice(&[d.instance, d.index]),
+    index: |d| Index::from_slice(&[d.owner.index, d.index]),
     columns: &[
-        column(2, "postfixDomainName", Get::Personal(|d| Some(text(&d.name, 255)))),
+        column(2, "postfixDomainName", Get::Personal(|d| Some(d.owner.row(&d.name)))),
         column(3, "postfixDomainMessages", Get::Gauge32(|d| Some(u64::from(d.waiting.messages)))),
         column(4, "postfixDomainRecipients", Get::Gauge32(|d| Some(u64::from(d.waiting.recipients)))),
         column(5, "postfixDomainOldestAge", Get::Age(|d| Some(d.oldest))),
@@ -94,15 +95,15 @@ pub(super) static DOMAINS: Table<DomainRow> = Table {
 pub(super) static REASONS: Table<ReasonRow> = Table {
     name: "postfixDeferReasonTable",
     entry: &[1, 4, 4, 1],
-    index: |r| Index::from_slice(&[r.instance, r.reason as u32]),
+    index: |r| Index::from_slice(&[r.owner.index, r.reason as u32]),
     columns: &[
-        column(2, "postfixDeferReasonName", Get::Text(|r| Some(text(r.reason.label(), 32)))),
+        column(2, "postfixDeferReasonName", Get::Text(|r| Some(r.owner.row(r.reason.label())))),
         column(3, "postfixDeferReasonRecipients", Get::Gauge32(|r| Some(r.recipients))),
     ],
 };
 
 pub(super) struct QueueRow {
-    instance: u32,
+    owner: Owner,
     kind: QueueKind,
     queue: Queue,
     oldest: Instant,
@@ -116,7 +117,7 @@ impl QueueRow {
 }
 
 pub(super) struct AgeRow {
-    instance: u32,
+    owner: Owner,
     kind: QueueKind,
     bucket: usize,
     messages: u64,
@@ -137,7 +138,7 @@ impl AgeRow {
 }
 
 pub(super) struct DomainRow {
-    pub(super) instance: u32,
+    pub(super) owner: Owner,
     pub(super) index: u32,
     pub(super) name: String,
     pub(super) waiting: Waiting,
@@ -145,7 +146,7 @@ pub(super) struct DomainRow {
 }
 
 pub(super) struct ReasonRow {
-    instance: u32,
+    owner: Owner,
     reason: DeferReason,
     recipients: u64,
 }
@@ -168,7 +169,7 @@ impl Space {
 }
 
 pub(super) struct SpoolRow {
-    pub(super) instance: u32,
+    pub(super) owner: Owner,
     pub(super) space: Option<Space>,
     /// queue_minfree.
     pub(super) minimum: Option<u64>,
@@ -248,24 +249,29 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    pub(super) fn add(&mut self, instance: u32, snapshot: &Snapshot) {
+    pub(super) fn add(&mut self, owner: &Owner, snapshot: &Snapshot) {
         for kind in QueueKind::ALL {
             let Some(queue) = snapshot.queue(kind) else { continue };
-            self.queues.push(QueueRow { instance, kind, queue: queue.clone(), oldest: oldest(snapshot, queue.oldest) });
+            self.queues.push(QueueRow {
+                owner: owner.clone(),
+                kind,
+                queue: queue.clone(),
+                oldest: oldest(snapshot, queue.oldest),
+            });
             for (bucket, (messages, recipients)) in queue.ages.iter().copied().enumerate() {
                 let recipients = (queue.unreadable == 0).then_some(recipients);
-                self.ages.push(AgeRow { instance, kind, bucket, messages, recipients });
+                self.ages.push(AgeRow { owner: owner.clone(), kind, bucket, messages, recipients });
             }
         }
         for (reason, recipients) in DeferReason::ALL.into_iter().zip(snapshot.reasons.into_iter().flatten()) {
-            self.reasons.push(ReasonRow { instance, reason, recipients });
+            self.reasons.push(ReasonRow { owner: owner.clone(), reason, recipients });
         }
     }
 }
 
 /// The rows of postfixDomainTable of one instance: every name that gets an index, and all others together.
 pub(super) fn domain_rows(
-    instance: u32,
+    owner: &Owner,
     snapshot: &Snapshot,
     mut index: impl FnMut(&str) -> Option<u32>,
     rows: &mut Vec<DomainRow>,
@@ -284,7 +290,7 @@ pub(super) fn domain_rows(
         }
     }
     let row = |(index, (name, waiting)): (u32, (String, Waiting))| DomainRow {
-        instance,
+        owner: owner.clone(),
         index,
         name,
         waiting,

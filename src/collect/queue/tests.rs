@@ -150,7 +150,7 @@ fn an_instance_without_values_leaves_the_others_and_no_total() {
 fn a_domain_keeps_its_index_through_a_restart() {
     let (showq, state) = (Showq::new(), tempfile::tempdir().unwrap());
     let index_of = |context: &Context, name: &str| {
-        (1..20).find(|i| get(context, &[1, 4, 3, 1, 2, 1, *i]) == Some(Value::octets(name)))
+        (1..20).find(|i| get(context, &[1, 4, 3, 1, 2, 1, *i]) == Some(Value::octets(format!("postfix {name}"))))
     };
     {
         let context = context(state.path());
@@ -238,7 +238,8 @@ fn domain_table(context: &Context) -> Vec<(String, u32, u32)> {
     for index in 1..=10_000 {
         let of = |n: u32| view.get(&[9, 1, 4, 3, 1, n, 1, index], Instant::now()).ok();
         if let (Some(Value::OctetString(name)), Some(Value::Gauge32(recipients))) = (of(column[5]), of(4)) {
-            rows.push((String::from_utf8(name.to_vec()).unwrap(), index, recipients));
+            let name = String::from_utf8(name.to_vec()).unwrap();
+            rows.push((name.strip_prefix("postfix ").expect("the instance").to_owned(), index, recipients));
         }
     }
     rows
