@@ -8,6 +8,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 target=${CARGO_TARGET_DIR:-$PWD/target}
+# Asked in this directory; may be several words.
 cargo=$(tests/deps.sh cargo)
 tools=$target/tools
 out=$target/packages
@@ -50,35 +51,47 @@ static() {
     finish static "$target/static/x86_64-unknown-linux-gnu/release/postfix-agentx"
 }
 
-# What the packages take besides the binary, made where Cargo.toml's lists look for it.
+# The commit's files with the commit's time, and the binary where Cargo.toml's lists look for it. Without git: the files as they are.
 stage() {
-    mkdir -p "$target/package"
-    install -m 755 "$out/dynamic/postfix-agentx" "$target/package/postfix-agentx"
+    tree=$target/package-tree
+    rm -rf "$tree"
+    mkdir -p "$tree"
+    if git rev-parse --is-inside-work-tree >/dev/null 2>&1; then
+        git archive --format=tar HEAD | tar -x -C "$tree"
+    else
+        cp -a $(ls | grep -vx target) "$tree/"
+    fi
+    install -D -m 755 "$1/postfix-agentx" "$tree/target/package/postfix-agentx"
+    find "$tree" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
 }
 
 for kind; do
     case $kind in
     deb)
-        dynamic; stage
+        dynamic
+        stage "$out/dynamic"
         tool cargo-deb cargo-deb 3.8.0
+        cd "$tree"
         PATH=$tools/bin:$PATH $cargo deb --no-build --no-strip --output "$out/postfix-agentx_$version-1_amd64.deb"
+        cd - >/dev/null
         ;;
     rpm)
-        dynamic; stage
+        dynamic
+        stage "$out/dynamic"
         tool cargo-generate-rpm cargo-generate-rpm 0.21.1
+        cd "$tree"
         PATH=$tools/bin:$PATH $cargo generate-rpm --payload-compress gzip --source-date "$SOURCE_DATE_EPOCH" \
             --output "$out/postfix-agentx-$version-1.x86_64.rpm"
+        cd - >/dev/null
         ;;
     tarball)
         static
         name=postfix-agentx-$version-x86_64-linux
-        tree=$(mktemp -d)
-        mkdir "$tree/$name"
-        cp -r "$out/static/postfix-agentx" README.md CHANGELOG.md LICENSE-* SECURITY.md snmpd.conf.example mibs packaging docs "$tree/$name/"
-        chmod -R u=rwX,go=rX "$tree/$name"
-        tar -C "$tree" --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner -c "$name" |
+        stage "$out/static"
+        mv "$tree/target/package/postfix-agentx" "$tree/postfix-agentx"
+        tar -C "$tree" --transform "s,^,$name/," --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner -c \
+            postfix-agentx README.md CHANGELOG.md LICENSE-APACHE LICENSE-MIT SECURITY.md snmpd.conf.example mibs packaging docs |
             gzip -9n >"$out/$name.tar.gz"
-        rm -rf "$tree"
         ;;
     *) echo "build.sh: deb, rpm or tarball, not $kind" >&2; exit 2 ;;
     esac
