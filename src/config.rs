@@ -12,8 +12,17 @@ use std::{
     time::Duration,
 };
 
-/// Where the configuration stands unless `--config` says otherwise.
-pub const DEFAULT_PATH: &str = "/etc/postfix-agentx.yaml";
+/// Where the configuration is unless `--config` says otherwise.
+pub const DEFAULT_PATH: &str = "/etc/postfix-agentx/config.yaml";
+
+/// Where 0.1.0 had it, and where it is still found.
+const OLD_PATH: &str = "/etc/postfix-agentx.yaml";
+
+/// The file that is read without `--config`: the new one, else the old one where only that exists.
+pub fn default_path() -> &'static Path {
+    let (new, old) = (Path::new(DEFAULT_PATH), Path::new(OLD_PATH));
+    if !new.exists() && old.exists() { old } else { new }
+}
 
 /// Octets of a configuration file; thousands of instances and probes need less.
 const LARGEST: u64 = 4 << 20;
@@ -26,6 +35,8 @@ pub struct Config {
     pub agentx: AgentX,
     /// Log position and counters, index registries; owned by the agent's user.
     pub state_directory: PathBuf,
+    /// Serve no names of senders, users, clients and domains; their numbers stay.
+    pub privacy: bool,
     /// The Postfix instances; empty: the one `postconf` finds, and those its `multi_instance_directories` names.
     pub instances: Vec<Instance>,
     /// What holds for all logs of this host.
@@ -43,6 +54,7 @@ impl Default for Config {
         Self {
             agentx: AgentX::default(),
             state_directory: "/var/lib/postfix-agentx".into(),
+            privacy: false,
             instances: Vec::new(),
             log: Log::default(),
             queue: QueueTables::default(),
@@ -74,7 +86,8 @@ pub struct AgentX {
 impl Default for AgentX {
     fn default() -> Self {
         Self {
-            address: vec![Address::Unix("/var/agentx/master".into())],
+            // Where snmpd.conf.example puts the socket, then where snmpd by itself does.
+            address: vec![Address::Unix("/run/agentx/master".into()), Address::Unix("/var/agentx/master".into())],
             // { netSnmpPlaypen 25 }
             root: Oid::from([1, 3, 6, 1, 4, 1, 8072, 9999, 9999, 25]),
             priority: 127,
@@ -341,9 +354,14 @@ pub enum ConfigError {
 }
 
 impl Config {
-    /// Reads `path`; without one [`DEFAULT_PATH`], and where that does not exist the defaults.
+    /// Reads `path`; without one [`default_path`], and where that does not exist the defaults.
     pub fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
-        let file = path.unwrap_or(Path::new(DEFAULT_PATH));
+        let file = path.unwrap_or(default_path());
+        if path.is_none() && file == Path::new(DEFAULT_PATH) && Path::new(OLD_PATH).exists() {
+            return Err(ConfigError::Parse(format!(
+                "both {DEFAULT_PATH} and {OLD_PATH} exist: put what you need into the first and remove the second"
+            )));
+        }
         let read = |source| ConfigError::Read { path: file.display().to_string(), source };
         match regular::read(file, LARGEST).and_then(|bytes| String::from_utf8(bytes).map_err(io::Error::other)) {
             Ok(text) => parse(&text, &file.display().to_string()),
