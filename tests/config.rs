@@ -128,6 +128,7 @@ fn the_shipped_configuration_is_the_defaults_in_both_forms() {
         queue_directory: Some("/var/spool/postfix".into()),
         syslog_name: Some("postfix".into()),
         version: Some("3.7.11".into()),
+        command_directory: Some("/usr/sbin".into()),
         ..config::Instance::default()
     };
     assert_eq!(format!("{instance:?}"), format!("{example:?}"));
