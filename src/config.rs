@@ -104,7 +104,9 @@ pub struct Instance {
     pub config_directory: PathBuf,
     /// Name shown in postfixInstanceName; default multi_instance_name, else `postfix`.
     pub name: Option<String>,
-    /// For a sidecar that has the spool but no Postfix programs.
+    /// Where its postconf is; default: wherever one is found. For an instance of another Postfix than the host's.
+    pub command_directory: Option<PathBuf>,
+    /// For a sidecar that has the spool but no Postfix programs, and where main.cf may not be read.
     pub queue_directory: Option<PathBuf>,
     /// The name before `/program` in its log lines.
     pub syslog_name: Option<String>,
@@ -125,6 +127,7 @@ impl Default for Instance {
         Self {
             config_directory: "/etc/postfix".into(),
             name: None,
+            command_directory: None,
             queue_directory: None,
             syslog_name: None,
             version: None,
@@ -280,15 +283,25 @@ fn oid<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Oid, D::Error> {
     root(&String::deserialize(deserializer)?).map_err(de::Error::custom)
 }
 
-/// Where POSTFIX-MIB may be.
+/// In a registration net-snmp 5.9 takes a sub-identifier for a signed number of 32 bits.
+const LARGEST_SUBID: u32 = i32::MAX as u32;
+
+/// Where POSTFIX-MIB may be: only where snmpd can serve it.
 pub fn root(text: &str) -> Result<Oid, String> {
     let oid: Oid = text.parse().map_err(|e: crate::smi::OidError| e.to_string())?;
     // 20 more are needed for the longest name below it, and snmpd wants at least an organisation's arc.
-    if (4..=100).contains(&oid.len()) {
-        Ok(oid)
-    } else {
-        Err(format!("root `{text}` must have 4 to 100 sub-identifiers"))
+    if !(4..=100).contains(&oid.len()) {
+        return Err(format!("root `{text}` must have 4 to 100 sub-identifiers"));
     }
+    // X.690 §8.19.4 has one number for both, and no room for others.
+    if !matches!(oid[..], [2, ..] | [0 | 1, 0..=39, ..]) {
+        return Err(format!("root `{text}` cannot be sent: names begin with 0.0 to 0.39, 1.0 to 1.39 or 2"));
+    }
+    // Its agent accepts the registration, and its walks end with "OID not increasing".
+    if let Some(large) = oid.iter().find(|subid| **subid > LARGEST_SUBID) {
+        return Err(format!("root `{text}`: net-snmp cannot serve what is below {large}; use at most {LARGEST_SUBID}"));
+    }
+    Ok(oid)
 }
 
 fn priority<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u8, D::Error> {
@@ -375,11 +388,23 @@ pub fn parse(text: &str, file: &str) -> Result<Config, ConfigError> {
         return Err(ConfigError::Parse(message));
     }
     for instance in &config.instances {
-        if !instance.config_directory.is_absolute() {
-            let message =
-                format!("{file}: config_directory `{}` must be an absolute path", instance.config_directory.display());
-            return Err(ConfigError::Parse(message));
+        let directories = [
+            ("config_directory", Some(&instance.config_directory)),
+            ("command_directory", instance.command_directory.as_ref()),
+            ("queue_directory", instance.queue_directory.as_ref()),
+        ];
+        for (key, directory) in directories {
+            if let Some(directory) = directory.filter(|directory| !directory.is_absolute()) {
+                let message = format!("{file}: {key} `{}` must be an absolute path", directory.display());
+                return Err(ConfigError::Parse(message));
+            }
         }
+    }
+    let mut names: Vec<&str> = config.instances.iter().filter_map(|instance| instance.name.as_deref()).collect();
+    names.sort_unstable();
+    if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+        let message = format!("{file}: name `{}` stands in two instances; give each its own", twice[0]);
+        return Err(ConfigError::Parse(message));
     }
     probe::all(&config.probes, file).map_err(ConfigError::Parse)?;
     let mut directories: Vec<&Path> = config.instances.iter().map(|i| i.config_directory.as_path()).collect();

@@ -39,7 +39,7 @@ fn every_key_is_taken() {
          state_directory: /srv/state\n\
          instances:\n\
          - config_directory: /etc/postfix\n  log: auto\n  queue: { source: showq, interval: 500ms }\n\
-         - config_directory: /etc/postfix-out\n  name: out\n  queue_directory: /q\n  syslog_name: postfix-out\n  \
+         - config_directory: /etc/postfix-out\n  name: out\n  command_directory: /opt/sbin\n  queue_directory: /q\n  syslog_name: postfix-out\n  \
          version: 3.7.11\n  log: { files: [/var/log/a.log, /var/log/b.log] }\n  totals: false\n  discover: false\n\
          - config_directory: /etc/postfix-in\n  log: { journal: true }\n\
          - config_directory: /etc/postfix-no\n  log: none\n\
@@ -54,6 +54,7 @@ fn every_key_is_taken() {
     assert_eq!((&first.log, first.totals), (&LogSource::Auto, true));
     assert_eq!(out.log, LogSource::Files(vec!["/var/log/a.log".into(), "/var/log/b.log".into()]));
     assert_eq!((out.name.as_deref(), out.totals, out.discover), (Some("out"), false, false));
+    assert_eq!(out.command_directory.as_deref(), Some("/opt/sbin".as_ref()));
     assert_eq!((&journal.log, &none.log), (&LogSource::Journal, &LogSource::None));
     assert_eq!((config.log.from, config.log.queue_ids, config.queue.domains), (LogStart::Start, 1000, 10));
 }
@@ -74,6 +75,11 @@ fn a_wrong_value_is_told_what_would_be_right() {
         ("agentx: { priority: 300 }", "1:", "1 to 255"),
         ("agentx:\n  root: 1.3.x\n", "2:9", "`x` is not a number"),
         ("agentx:\n  root: 1.3\n", "2:9", "4 to 100"),
+        ("agentx:\n  root: 1.3.6.1.4.2147483648\n", "2:9", "net-snmp cannot serve what is below 2147483648"),
+        ("agentx:\n  root: 1.4294967295.1.1\n", "2:9", "1.0 to 1.39"),
+        ("agentx:\n  root: 2.1.1.4294967295\n", "2:9", "at most 2147483647"),
+        ("agentx:\n  root: 3.1.1.1\n", "2:9", "0.0 to 0.39"),
+        ("agentx:\n  root: 1.40.1.1\n", "2:9", "0.0 to 0.39"),
         ("agentx:\n  address: udp:localhost:705\n", "2:12", "AgentX needs a stream"),
         ("instances:\n- queue: { interval: 30 }\n", "2:", "write 500ms, 30s, 5m or 1h"),
         ("instances:\n- queue: { interval: 5x }\n", "2:", "write 500ms, 30s, 5m or 1h"),
@@ -84,6 +90,9 @@ fn a_wrong_value_is_told_what_would_be_right() {
         ("state_directory: [a]\n", "1:", ""),
         ("instances:\n- config_directory: etc/postfix\n", "", "absolute path"),
         ("instances:\n- config_directory: /etc/postfix\n- config_directory: /etc/postfix/\n", "", "two instances"),
+        ("instances:\n- name: a\n- name: a\n  config_directory: /b\n", "", "name `a` stands in two instances"),
+        ("instances:\n- command_directory: sbin\n", "", "command_directory `sbin` must be an absolute path"),
+        ("instances:\n- queue_directory: ''\n", "", "queue_directory `` must be an absolute path"),
         ("agentx: {\n", "", "test.yaml"),
         ("\tagentx: 1\n", "1:1", ""),
     ] {
@@ -119,6 +128,7 @@ fn the_shipped_configuration_is_the_defaults_in_both_forms() {
         queue_directory: Some("/var/spool/postfix".into()),
         syslog_name: Some("postfix".into()),
         version: Some("3.7.11".into()),
+        command_directory: Some("/usr/sbin".into()),
         ..config::Instance::default()
     };
     assert_eq!(format!("{instance:?}"), format!("{example:?}"));
@@ -300,5 +310,12 @@ fn a_takeover_priority_must_win() {
     assert_eq!(parse("agentx: { takeover: 126 }").agentx.takeover, Some(126));
     for text in ["agentx: { takeover: 127 }", "agentx: { priority: 5, takeover: 6 }"] {
         assert!(refused(text).contains("below `priority`"), "{}", refused(text));
+    }
+}
+
+#[test]
+fn a_root_that_snmpd_can_serve_is_taken() {
+    for root in ["1.3.6.1.4.1.2147483647", "0.0.1.1", "1.39.1.1", "2.25.329800735.1", "2.999.1.1", "1.0.8802.1"] {
+        assert_eq!(parse(&format!("agentx: {{ root: {root} }}")).agentx.root.to_string(), format!(".{root}"));
     }
 }
