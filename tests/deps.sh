@@ -107,7 +107,7 @@ if ((${#missing[@]} > 0)); then
     # That answer was for this installation only: without this, an administrator who configures Postfix later is not asked.
     if [[ " ${missing[*]} " == *" postfix "* ]] && command -v debconf-communicate >/dev/null; then
         printf 'RESET postfix/main_mailer_type\nFSET postfix/main_mailer_type seen false\n' |
-            "${as_root[@]}" debconf-communicate postfix >/dev/null
+            "${as_root[@]}" timeout 30 debconf-communicate postfix >/dev/null || true
         echo "deps.sh: Postfix was installed without configuration; \`dpkg-reconfigure postfix\` makes one"
     fi
     if ! toolchain >/dev/null; then
