@@ -52,5 +52,11 @@ lint:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --document-private-items
 
 # Release builds; the tools they need are fetched into target/tools.
-deb rpm tarball: deps
-	packaging/build.sh $@
+deb: deps
+	packaging/build.sh deb
+
+rpm: deps
+	packaging/build.sh rpm
+
+tarball: deps
+	packaging/build.sh tarball
