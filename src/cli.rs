@@ -45,7 +45,7 @@ const MIB: &str = "Example: below an enterprise number of your own, as `agentx: 
 /// Which configuration.
 #[derive(Debug, Args)]
 pub struct ConfigFile {
-    /// Configuration file [default: /etc/postfix-agentx.yaml where that exists, else the built-in defaults]
+    /// Configuration file [default: /etc/postfix-agentx/config.yaml where that exists, else the built-in defaults]
     #[arg(short = 'c', long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 }

@@ -257,13 +257,13 @@ fn the_capabilities_include_every_group_of_the_module() {
 }
 
 #[test]
-fn the_readme_shows_every_table() {
-    let readme = fs::read_to_string(common::repository().join("README.md")).expect("README.md");
+fn the_document_shows_every_table() {
+    let document = fs::read_to_string(common::repository().join("docs/mib.md")).expect("docs/mib.md");
     let tables = catalogue().into_iter().map(|t| t.name()).filter(|name| name.ends_with("Table"));
-    let missing: Vec<_> = tables.filter(|name| !readme.contains(&format!("**{name}**"))).collect();
+    let missing: Vec<_> = tables.filter(|name| !document.contains(&format!("**{name}**"))).collect();
     assert!(missing.is_empty(), "{missing:?}");
     // What it shows exists: no example outlives its object.
-    let shown = readme.lines().filter_map(|l| l.split_once(" = ")?.0.split_once('.')).map(|(name, _)| name);
+    let shown = document.lines().filter_map(|l| l.split_once(" = ")?.0.split_once('.')).map(|(name, _)| name);
     let served: BTreeSet<String> = served().into_iter().map(|(name, ..)| name).collect();
     let gone: Vec<_> = shown.filter(|name| name.starts_with("postfix") && !served.contains(*name)).collect();
     assert!(gone.is_empty(), "{gone:?}");

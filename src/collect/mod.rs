@@ -90,11 +90,13 @@ impl Context {
     /// No instance is known yet.
     pub fn new(config: Arc<Config>, publisher: Publisher, health: health::Health, state: StateDirectory) -> Self {
         let (instances, throttled, stop) = Default::default();
+        publisher.set_private(config.privacy);
         Self { config, publisher, health, instances, state, throttled, stop, notifier: None }
     }
 
     /// For the collectors that follow a changed configuration: what is shared stays, and only they hear of their stop.
     pub(crate) fn next_generation(&self, config: Arc<Config>) -> Self {
+        self.publisher.set_private(config.privacy);
         Self { config, stop: Stop::default(), ..self.clone() }
     }
 }

@@ -15,7 +15,7 @@ use std::{
 };
 
 /// One table, finished, sorted and immutable. Cells stand column by column, the order in which SNMP walks them.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Fragment {
     module: &'static Module,
     entry: &'static [u32],
@@ -28,22 +28,31 @@ pub struct Fragment {
     expires: Option<Instant>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Cells {
     number: u32,
+    /// [`Get::Personal`].
+    personal: bool,
     /// The rows that have this object, ascending; `None`: all of them.
     rows: Option<Vec<u32>>,
     cells: Vec<Cell>,
 }
 
 /// An age must never freeze and a level may move between publications: both are computed when asked, without I/O.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Cell {
     Fixed(Value),
     Age(Instant),
     AgeTicks(Instant),
     LiveGauge32(Arc<AtomicU64>),
     LiveCounter32(Arc<AtomicU64>),
+}
+
+/// The name of the row in which everything without a row of its own is counted, with its instance's before it or alone.
+fn names_nobody(value: &Value) -> bool {
+    let Value::OctetString(name) = value else { return false };
+    let after = name.iter().position(|b| *b == b' ').map_or(0, |space| space + 1);
+    name[after..] == *b"(other)"
 }
 
 fn saturate(value: u64) -> u32 {
@@ -58,7 +67,7 @@ impl Cell {
             Get::Counter32(f) => Cell::Fixed(Value::Counter32(f(row)? as u32)),
             Get::Counter64(f) => Cell::Fixed(Value::Counter64(f(row)?)),
             Get::Gauge32(f) | Get::Unsigned32(f) => Cell::Fixed(Value::Gauge32(saturate(f(row)?))),
-            Get::Text(f) | Get::DateAndTime(f) => Cell::Fixed(Value::OctetString(f(row)?)),
+            Get::Text(f) | Get::Personal(f) | Get::DateAndTime(f) => Cell::Fixed(Value::OctetString(f(row)?)),
             Get::Age(f) => Cell::Age(f(row)?),
             Get::AgeTicks(f) => Cell::AgeTicks(f(row)?),
             Get::LiveGauge32(f) => Cell::LiveGauge32(f(row)?),
@@ -110,7 +119,7 @@ impl Fragment {
                     }
                 }
                 let rows = (cells.len() < sorted.len()).then_some(present);
-                Cells { number: column.number, rows, cells }
+                Cells { number: column.number, personal: matches!(column.get, Get::Personal(_)), rows, cells }
             })
             .collect();
         Self { module: &POSTFIX_MIB, entry: table.entry, arity, indices, columns, expires: None }
@@ -119,6 +128,18 @@ impl Fragment {
     /// Lets the values disappear (noSuchInstance) unless they are published again within `lifetime`.
     pub fn valid_for(mut self, lifetime: Duration) -> Self {
         self.expires = Instant::now().checked_add(lifetime);
+        self
+    }
+
+    /// The same without names of persons and organisations; the row of all others keeps its name.
+    pub(super) fn without_names(mut self) -> Self {
+        for column in self.columns.iter_mut().filter(|column| column.personal) {
+            let cells = std::mem::take(&mut column.cells).into_iter().enumerate();
+            let kept = cells.filter(|(_, cell)| matches!(cell, Cell::Fixed(value) if names_nobody(value)));
+            let row = |position| column.rows.as_ref().map_or(position as u32, |rows| rows[position]);
+            let (rows, cells) = kept.map(|(position, cell)| (row(position), cell)).unzip();
+            (column.rows, column.cells) = (Some(rows), cells);
+        }
         self
     }
 

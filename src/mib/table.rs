@@ -58,6 +58,9 @@ pub enum Get<R> {
     Unsigned32(fn(&R) -> Option<u64>),
     /// SnmpAdminString. Use [`text`] for what comes from outside.
     Text(fn(&R) -> Option<Octets>),
+    /// The same where it names a person or an organisation (a sender, a user, a client, a domain): not in the View where the
+    /// configuration says `privacy: true`, but for the row of all others together.
+    Personal(fn(&R) -> Option<Octets>),
     /// DateAndTime, 8 or 11 octets.
     DateAndTime(fn(&R) -> Option<Octets>),
     /// Gauge32, whole seconds since an instant, computed when asked.
@@ -93,7 +96,7 @@ impl<R> Get<R> {
             Get::Counter64(_) => Syntax::Counter64,
             Get::Gauge32(_) | Get::Age(_) | Get::LiveGauge32(_) => Syntax::Gauge32,
             Get::Unsigned32(_) => Syntax::Unsigned32,
-            Get::Text(_) => Syntax::Text,
+            Get::Text(_) | Get::Personal(_) => Syntax::Text,
             Get::DateAndTime(_) => Syntax::DateAndTime,
             Get::AgeTicks(_) => Syntax::TimeTicks,
         }

@@ -14,7 +14,7 @@ use crate::{
     advice, agentx,
     cli::Check,
     collect,
-    config::{Config, ConfigError, DEFAULT_PATH},
+    config::{self, Config, ConfigError, DEFAULT_PATH},
     mib::Dictionary,
     snmp::{
         Target,
@@ -119,7 +119,7 @@ fn unconfigured(
     mut findings: Vec<Finding>,
     args: &Check,
 ) -> Result<ExitCode, Failure> {
-    let file = file.unwrap_or(Path::new(DEFAULT_PATH));
+    let file = file.unwrap_or(config::default_path());
     let remedy = match &error {
         ConfigError::Read { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
             user::readable_by_daemon(file)
@@ -137,7 +137,7 @@ fn unconfigured(
 fn configuration(file: Option<&Path>) -> String {
     match file {
         Some(file) => file.display().to_string(),
-        None if Path::new(DEFAULT_PATH).exists() => DEFAULT_PATH.to_owned(),
+        None if config::default_path().exists() => config::default_path().display().to_string(),
         None => format!("built-in defaults ({DEFAULT_PATH} does not exist)"),
     }
 }
