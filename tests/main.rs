@@ -23,6 +23,7 @@ mod queue;
 mod snmp;
 mod snmpd;
 mod standard;
+mod standard_mibs;
 mod stop;
 mod survival;
 mod walk;
