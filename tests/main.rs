@@ -22,6 +22,7 @@ mod process;
 mod queue;
 mod snmp;
 mod snmpd;
+mod standard;
 mod status;
 mod stop;
 mod survival;

@@ -12,6 +12,7 @@ pub mod process;
 pub mod queue;
 pub mod registry;
 pub mod runner;
+pub mod standard;
 mod throttled;
 
 pub use throttled::Throttled;
@@ -45,8 +46,14 @@ impl Registration {
 }
 
 /// All collectors. `health` is the last one: where each runs once, it publishes what the others reported.
-pub static COLLECTORS: &[&Registration] =
-    &[&instance::REGISTRATION, &process::REGISTRATION, &log::REGISTRATION, &queue::REGISTRATION, &health::REGISTRATION];
+pub static COLLECTORS: &[&Registration] = &[
+    &instance::REGISTRATION,
+    &process::REGISTRATION,
+    &log::REGISTRATION,
+    &queue::REGISTRATION,
+    &standard::REGISTRATION,
+    &health::REGISTRATION,
+];
 
 /// Every table the agent serves.
 pub fn catalogue() -> Vec<&'static dyn AnyTable> {

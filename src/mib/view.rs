@@ -292,8 +292,8 @@ mod tests {
         ],
     };
 
-    static BEFORE: Module = Module { name: "BEFORE-MIB", root: Some(&[1, 1]), priority: Some(100) };
-    static BEHIND: Module = Module { name: "BEHIND-MIB", root: Some(&[1, 2, 3]), priority: None };
+    static BEFORE: Module = Module { name: "BEFORE-MIB", root: Some(&[1, 1]), priority: Some(100), overruled: &[] };
+    static BEHIND: Module = Module { name: "BEHIND-MIB", root: Some(&[1, 2, 3]), priority: None, overruled: &[] };
 
     /// The same entry as another table has in another module.
     static SMALL: TableOf<u32> = TableOf {

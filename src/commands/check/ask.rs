@@ -107,8 +107,11 @@ async fn hidden(
     dictionary: &Dictionary,
     local: &View,
 ) -> Result<BTreeSet<&'static str>, SnmpError> {
+    // POSTFIX-MIB's: whoever shows that alone has chosen to leave out what the standard's modules repeat of it.
+    let own = |name: &Oid| name.starts_with(dictionary.root());
+    let tables = local.walk(Instant::now()).filter(|(name, _)| own(name));
     let tables: BTreeSet<&'static str> =
-        local.walk(Instant::now()).filter_map(|(name, _)| Some(dictionary.object(&name)?.0.table)).collect();
+        tables.filter_map(|(name, _)| Some(dictionary.object(&name)?.0.table)).collect();
     let tables: Vec<(&'static str, Oid)> =
         tables.into_iter().filter_map(|table| Some((table, dictionary.node(table)?))).collect();
     let mut empty = BTreeSet::new();
