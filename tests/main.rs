@@ -24,6 +24,7 @@ mod snmp;
 mod snmpd;
 mod standard;
 mod standard_mibs;
+mod status;
 mod stop;
 mod survival;
 mod walk;
