@@ -7,7 +7,7 @@ DEMO ?=
 # Seconds a fuzz target gets.
 FUZZ_SECONDS ?= 60
 
-.PHONY: help demo test bench chaos fuzz lint deps
+.PHONY: help demo test bench chaos fuzz lint deps deb rpm tarball
 
 help:
 	@echo "make demo    private Postfix, snmpd and agent; mail of every fate; the tables; Ctrl-C ends it (DEMO=once: by itself)"
@@ -15,6 +15,9 @@ help:
 	@echo "make lint    format, clippy and documentation, warnings as errors"
 	@echo "make bench   benchmarks"
 	@echo "make chaos   the long tests: kill, stop and restart everything while asking"
+	@echo "make deb     Debian package, for Debian 11 and newer, Ubuntu 20.04 and newer (target/packages)"
+	@echo "make rpm     RPM package, for RHEL 7 and newer, Fedora, SUSE"
+	@echo "make tarball static binary, for everything else"
 	@echo "make fuzz    every fuzz target for FUZZ_SECONDS ($(FUZZ_SECONDS)) seconds; needs a nightly toolchain and cargo-fuzz"
 
 deps:
@@ -47,3 +50,13 @@ lint:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --document-private-items
+
+# Release builds; the tools they need are fetched into target/tools.
+deb: deps
+	packaging/build.sh deb
+
+rpm: deps
+	packaging/build.sh rpm
+
+tarball: deps
+	packaging/build.sh tarball

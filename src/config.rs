@@ -13,8 +13,17 @@ use std::{
     time::Duration,
 };
 
-/// Where the configuration stands unless `--config` says otherwise.
-pub const DEFAULT_PATH: &str = "/etc/postfix-agentx.yaml";
+/// Where the configuration is unless `--config` says otherwise.
+pub const DEFAULT_PATH: &str = "/etc/postfix-agentx/config.yaml";
+
+/// Where 0.1.0 had it, and where it is still found.
+const OLD_PATH: &str = "/etc/postfix-agentx.yaml";
+
+/// The file that is read without `--config`: the new one, else the old one where only that exists.
+pub fn default_path() -> &'static Path {
+    let (new, old) = (Path::new(DEFAULT_PATH), Path::new(OLD_PATH));
+    if !new.exists() && old.exists() { old } else { new }
+}
 
 /// Octets of a configuration file; thousands of instances and probes need less.
 const LARGEST: u64 = 4 << 20;
@@ -27,6 +36,8 @@ pub struct Config {
     pub agentx: AgentX,
     /// Log position and counters, index registries; owned by the agent's user.
     pub state_directory: PathBuf,
+    /// Serve no names of senders, users, clients and domains; their numbers stay.
+    pub privacy: bool,
     /// The Postfix instances; empty: the one `postconf` finds, and those its `multi_instance_directories` names.
     pub instances: Vec<Instance>,
     /// What holds for all logs of this host.
@@ -39,6 +50,8 @@ pub struct Config {
     pub certificates: probe::Certificates,
     /// Thresholds whose crossing is an alarm.
     pub alarms: alarm::Alarms,
+    /// Serve NETWORK-SERVICES-MIB and MTA-MIB as well. Switching it on takes a restart.
+    pub standard_mibs: bool,
 }
 
 impl Default for Config {
@@ -46,12 +59,14 @@ impl Default for Config {
         Self {
             agentx: AgentX::default(),
             state_directory: "/var/lib/postfix-agentx".into(),
+            privacy: false,
             instances: Vec::new(),
             log: Log::default(),
             queue: QueueTables::default(),
             probes: Vec::new(),
             certificates: probe::Certificates::default(),
             alarms: alarm::Alarms::default(),
+            standard_mibs: true,
         }
     }
 }
@@ -78,7 +93,8 @@ pub struct AgentX {
 impl Default for AgentX {
     fn default() -> Self {
         Self {
-            address: vec![Address::Unix("/var/agentx/master".into())],
+            // Where snmpd.conf.example puts the socket, then where snmpd by itself does.
+            address: vec![Address::Unix("/run/agentx/master".into()), Address::Unix("/var/agentx/master".into())],
             // { netSnmpPlaypen 25 }
             root: Oid::from([1, 3, 6, 1, 4, 1, 8072, 9999, 9999, 25]),
             priority: 127,
@@ -95,7 +111,9 @@ pub struct Instance {
     pub config_directory: PathBuf,
     /// Name shown in postfixInstanceName; default multi_instance_name, else `postfix`.
     pub name: Option<String>,
-    /// For a sidecar that has the spool but no Postfix programs.
+    /// Where its postconf is; default: wherever one is found. For an instance of another Postfix than the host's.
+    pub command_directory: Option<PathBuf>,
+    /// For a sidecar that has the spool but no Postfix programs, and where main.cf may not be read.
     pub queue_directory: Option<PathBuf>,
     /// The name before `/program` in its log lines.
     pub syslog_name: Option<String>,
@@ -116,6 +134,7 @@ impl Default for Instance {
         Self {
             config_directory: "/etc/postfix".into(),
             name: None,
+            command_directory: None,
             queue_directory: None,
             syslog_name: None,
             version: None,
@@ -271,15 +290,25 @@ fn oid<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Oid, D::Error> {
     root(&String::deserialize(deserializer)?).map_err(de::Error::custom)
 }
 
-/// Where POSTFIX-MIB may be.
+/// In a registration net-snmp 5.9 takes a sub-identifier for a signed number of 32 bits.
+const LARGEST_SUBID: u32 = i32::MAX as u32;
+
+/// Where POSTFIX-MIB may be: only where snmpd can serve it.
 pub fn root(text: &str) -> Result<Oid, String> {
     let oid: Oid = text.parse().map_err(|e: crate::smi::OidError| e.to_string())?;
     // 20 more are needed for the longest name below it, and snmpd wants at least an organisation's arc.
-    if (4..=100).contains(&oid.len()) {
-        Ok(oid)
-    } else {
-        Err(format!("root `{text}` must have 4 to 100 sub-identifiers"))
+    if !(4..=100).contains(&oid.len()) {
+        return Err(format!("root `{text}` must have 4 to 100 sub-identifiers"));
     }
+    // X.690 §8.19.4 has one number for both, and no room for others.
+    if !matches!(oid[..], [2, ..] | [0 | 1, 0..=39, ..]) {
+        return Err(format!("root `{text}` cannot be sent: names begin with 0.0 to 0.39, 1.0 to 1.39 or 2"));
+    }
+    // Its agent accepts the registration, and its walks end with "OID not increasing".
+    if let Some(large) = oid.iter().find(|subid| **subid > LARGEST_SUBID) {
+        return Err(format!("root `{text}`: net-snmp cannot serve what is below {large}; use at most {LARGEST_SUBID}"));
+    }
+    Ok(oid)
 }
 
 fn priority<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u8, D::Error> {
@@ -332,9 +361,14 @@ pub enum ConfigError {
 }
 
 impl Config {
-    /// Reads `path`; without one [`DEFAULT_PATH`], and where that does not exist the defaults.
+    /// Reads `path`; without one [`default_path`], and where that does not exist the defaults.
     pub fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
-        let file = path.unwrap_or(Path::new(DEFAULT_PATH));
+        let file = path.unwrap_or(default_path());
+        if path.is_none() && file == Path::new(DEFAULT_PATH) && Path::new(OLD_PATH).exists() {
+            return Err(ConfigError::Parse(format!(
+                "both {DEFAULT_PATH} and {OLD_PATH} exist: put what you need into the first and remove the second"
+            )));
+        }
         let read = |source| ConfigError::Read { path: file.display().to_string(), source };
         match regular::read(file, LARGEST).and_then(|bytes| String::from_utf8(bytes).map_err(io::Error::other)) {
             Ok(text) => parse(&text, &file.display().to_string()),
@@ -361,11 +395,23 @@ pub fn parse(text: &str, file: &str) -> Result<Config, ConfigError> {
         return Err(ConfigError::Parse(message));
     }
     for instance in &config.instances {
-        if !instance.config_directory.is_absolute() {
-            let message =
-                format!("{file}: config_directory `{}` must be an absolute path", instance.config_directory.display());
-            return Err(ConfigError::Parse(message));
+        let directories = [
+            ("config_directory", Some(&instance.config_directory)),
+            ("command_directory", instance.command_directory.as_ref()),
+            ("queue_directory", instance.queue_directory.as_ref()),
+        ];
+        for (key, directory) in directories {
+            if let Some(directory) = directory.filter(|directory| !directory.is_absolute()) {
+                let message = format!("{file}: {key} `{}` must be an absolute path", directory.display());
+                return Err(ConfigError::Parse(message));
+            }
         }
+    }
+    let mut names: Vec<&str> = config.instances.iter().filter_map(|instance| instance.name.as_deref()).collect();
+    names.sort_unstable();
+    if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+        let message = format!("{file}: name `{}` stands in two instances; give each its own", twice[0]);
+        return Err(ConfigError::Parse(message));
     }
     probe::all(&config.probes, file).map_err(ConfigError::Parse)?;
     let mut directories: Vec<&Path> = config.instances.iter().map(|i| i.config_directory.as_path()).collect();

@@ -22,12 +22,27 @@ type Migration = fn(&[u8]) -> Option<Vec<u8>>;
 
 /// How a file of an older version is brought to the next one, by its name and the version it has. Whoever raises a file's
 /// version adds a line here and a test with a file as the older agent wrote it: counters must outlive an upgrade.
-const MIGRATIONS: &[(&str, u32, Migration)] = &[("instances", 1, instances_1), ("process", 1, process_1)];
+const MIGRATIONS: &[(&str, u32, Migration)] =
+    &[("instances", 1, instances_1), ("instances", 2, instances_2), ("log", 1, log_1), ("process", 1, process_1)];
 
 /// Version 1 had the names of the instances only, not those of their services.
 fn instances_1(payload: &[u8]) -> Option<Vec<u8>> {
     let instances: serde_json::Value = serde_json::from_slice(payload).ok()?;
     serde_json::to_vec(&serde_json::json!({ "instances": instances, "services": {} })).ok()
+}
+
+/// Version 2 had indices by name. A directory takes that of its name over.
+fn instances_2(payload: &[u8]) -> Option<Vec<u8>> {
+    let mut saved: serde_json::Value = serde_json::from_slice(payload).ok()?;
+    let instances: crate::collect::registry::Registry = serde_json::from_value(saved.get("instances")?.clone()).ok()?;
+    let named: std::collections::BTreeMap<&str, u32> = instances.iter().map(|(index, name)| (name, index)).collect();
+    saved.as_object_mut()?.insert("named".into(), serde_json::json!(named));
+    serde_json::to_vec(&saved).ok()
+}
+
+/// Version 1 had the instances by name; those are taken over as their instances come.
+fn log_1(payload: &[u8]) -> Option<Vec<u8>> {
+    Some(payload.to_vec())
 }
 
 /// Version 1 had the indices of the services as well, which the instances take over; what is left reads as it is.

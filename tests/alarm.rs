@@ -19,7 +19,7 @@ fn told(trapd: &TestTrapd, kind: &str) -> usize {
 fn a_stop_is_told_by_name_once_through_a_kill_and_a_restart_of_snmpd_and_so_is_its_end() {
     let trapd = TestTrapd::start_named();
     let mut snmpd = TestSnmpd::builder().trap_sink(trapd.port()).start();
-    let mut postfix = TestPostfix::start();
+    let mut postfix = TestPostfix::builder().start();
     let mut agent = TestAgent::new(&snmpd, &[&postfix]);
     agent.set_config(&format!("{}{ALARMS}", agent.config()));
     agent.start();

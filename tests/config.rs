@@ -21,7 +21,9 @@ fn refused(text: &str) -> String {
 fn nothing_has_to_be_said() {
     for text in ["", "\n", "# only a comment\n", "---\n", "{}\n"] {
         let config = parse(text);
-        assert_eq!(config.agentx.address, [Address::Unix("/var/agentx/master".into())]);
+        // A file that is about something else still finds snmpd, where the example and where snmpd itself puts its socket.
+        let sockets = ["/run/agentx/master", "/var/agentx/master"].map(|path| Address::Unix(path.into()));
+        assert_eq!(config.agentx.address, sockets);
         assert_eq!(config.agentx.root.to_string(), ".1.3.6.1.4.1.8072.9999.9999.25");
         assert_eq!(config.agentx.priority, 127);
         assert_eq!(config.state_directory, PathBuf::from("/var/lib/postfix-agentx"));
@@ -37,7 +39,7 @@ fn every_key_is_taken() {
          state_directory: /srv/state\n\
          instances:\n\
          - config_directory: /etc/postfix\n  log: auto\n  queue: { source: showq, interval: 500ms }\n\
-         - config_directory: /etc/postfix-out\n  name: out\n  queue_directory: /q\n  syslog_name: postfix-out\n  \
+         - config_directory: /etc/postfix-out\n  name: out\n  command_directory: /opt/sbin\n  queue_directory: /q\n  syslog_name: postfix-out\n  \
          version: 3.7.11\n  log: { files: [/var/log/a.log, /var/log/b.log] }\n  totals: false\n  discover: false\n\
          - config_directory: /etc/postfix-in\n  log: { journal: true }\n\
          - config_directory: /etc/postfix-no\n  log: none\n\
@@ -52,6 +54,7 @@ fn every_key_is_taken() {
     assert_eq!((&first.log, first.totals), (&LogSource::Auto, true));
     assert_eq!(out.log, LogSource::Files(vec!["/var/log/a.log".into(), "/var/log/b.log".into()]));
     assert_eq!((out.name.as_deref(), out.totals, out.discover), (Some("out"), false, false));
+    assert_eq!(out.command_directory.as_deref(), Some("/opt/sbin".as_ref()));
     assert_eq!((&journal.log, &none.log), (&LogSource::Journal, &LogSource::None));
     assert_eq!((config.log.from, config.log.queue_ids, config.queue.domains), (LogStart::Start, 1000, 10));
 }
@@ -72,6 +75,11 @@ fn a_wrong_value_is_told_what_would_be_right() {
         ("agentx: { priority: 300 }", "1:", "1 to 255"),
         ("agentx:\n  root: 1.3.x\n", "2:9", "`x` is not a number"),
         ("agentx:\n  root: 1.3\n", "2:9", "4 to 100"),
+        ("agentx:\n  root: 1.3.6.1.4.2147483648\n", "2:9", "net-snmp cannot serve what is below 2147483648"),
+        ("agentx:\n  root: 1.4294967295.1.1\n", "2:9", "1.0 to 1.39"),
+        ("agentx:\n  root: 2.1.1.4294967295\n", "2:9", "at most 2147483647"),
+        ("agentx:\n  root: 3.1.1.1\n", "2:9", "0.0 to 0.39"),
+        ("agentx:\n  root: 1.40.1.1\n", "2:9", "0.0 to 0.39"),
         ("agentx:\n  address: udp:localhost:705\n", "2:12", "AgentX needs a stream"),
         ("instances:\n- queue: { interval: 30 }\n", "2:", "write 500ms, 30s, 5m or 1h"),
         ("instances:\n- queue: { interval: 5x }\n", "2:", "write 500ms, 30s, 5m or 1h"),
@@ -82,6 +90,9 @@ fn a_wrong_value_is_told_what_would_be_right() {
         ("state_directory: [a]\n", "1:", ""),
         ("instances:\n- config_directory: etc/postfix\n", "", "absolute path"),
         ("instances:\n- config_directory: /etc/postfix\n- config_directory: /etc/postfix/\n", "", "two instances"),
+        ("instances:\n- name: a\n- name: a\n  config_directory: /b\n", "", "name `a` stands in two instances"),
+        ("instances:\n- command_directory: sbin\n", "", "command_directory `sbin` must be an absolute path"),
+        ("instances:\n- queue_directory: ''\n", "", "queue_directory `` must be an absolute path"),
         ("agentx: {\n", "", "test.yaml"),
         ("\tagentx: 1\n", "1:1", ""),
     ] {
@@ -97,29 +108,201 @@ fn a_missing_file_is_an_error_only_where_it_was_asked_for() {
     assert!(message.contains("/nonexistent/x.yaml") && message.contains("--config"), "{message}");
 }
 
-/// What is shipped shows every key with its default; only the socket is where snmpd.conf.example puts it.
+const SHIPPED: &str = include_str!("../packaging/postfix-agentx.yaml");
+
+/// The shipped file with every commented key switched on: prose has one space after the #, keys none or their indentation.
+fn uncommented() -> String {
+    let lines = SHIPPED.lines().filter(|line| !line.starts_with("# ") || line.starts_with("#  "));
+    lines.map(|line| line.strip_prefix('#').unwrap_or(line).to_owned() + "\n").collect()
+}
+
 #[test]
 fn the_shipped_configuration_is_the_defaults_in_both_forms() {
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/postfix-agentx.yaml");
-    let shipped = std::fs::read_to_string(file).expect("the shipped file");
-    let mut defaults = Config::default();
-    defaults.agentx.address.insert(0, Address::Unix("/run/agentx/master".into()));
-    assert_eq!(format!("{:?}", parse(&shipped)), format!("{defaults:?}"));
-    // Every `#key` uncommented says the same.
-    let uncommented: String = shipped
-        .lines()
-        // Prose has one space behind the #, keys none or their indentation.
-        .filter(|line| !line.starts_with("# ") || line.starts_with("#  "))
-        .map(|line| line.strip_prefix('#').unwrap_or(line).to_owned() + "\n")
-        .collect();
-    let mut explicit = parse(&uncommented);
+    let defaults = Config::default();
+    assert_eq!(format!("{:?}", parse(SHIPPED)), format!("{defaults:?}"));
+    let mut explicit = parse(&uncommented());
     let instance = explicit.instances.pop().expect("one instance");
-    assert_eq!(format!("{instance:?}"), format!("{:?}", config::Instance::default()));
+    // Values that have no default are shown with an example.
+    let example = config::Instance {
+        name: Some("postfix".into()),
+        queue_directory: Some("/var/spool/postfix".into()),
+        syslog_name: Some("postfix".into()),
+        version: Some("3.7.11".into()),
+        command_directory: Some("/usr/sbin".into()),
+        ..config::Instance::default()
+    };
+    assert_eq!(format!("{instance:?}"), format!("{example:?}"));
+    assert_eq!(explicit.agentx.takeover.take(), Some(126));
+    let kinds = std::mem::take(&mut explicit.probes).len();
+    assert!(kinds >= 5, "an example of every kind of probe: {kinds}");
     assert_eq!(format!("{explicit:?}"), format!("{defaults:?}"));
-    // The example for snmpd opens that socket.
-    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/snmpd.conf.example");
-    let example = std::fs::read_to_string(example).expect("the example");
-    assert!(example.lines().any(|line| line == "agentXSocket unix:/run/agentx/master"));
+    // The example for snmpd opens both sockets that are looked for.
+    let example = include_str!("../snmpd.conf.example");
+    let sockets: Vec<String> = defaults.agentx.address.iter().map(ToString::to_string).collect();
+    let opened = example.lines().find_map(|line| line.strip_prefix("agentXSocket ")).expect("agentXSocket");
+    assert!(opened.split(',').all(|socket| sockets.contains(&socket.to_owned())), "{opened}: {sockets:?}");
+}
+
+/// Which keys there are is asked of the structs themselves ([`keys::all`]), so a new one cannot be forgotten here.
+#[test]
+fn every_key_is_in_the_shipped_file() {
+    let keys = keys::all();
+    for known in ["agentx.address", "instances.[].queue.interval", "instances.[].log.files", "probes.[].imap.folder"] {
+        assert!(keys.iter().any(|key| key == known), "the walk over the structs lost {known}: {keys:?}");
+    }
+    let shown: serde_json::Value = serde_yaml::from_str(&uncommented()).expect("YAML");
+    // A server has the same keys whatever it speaks, though not every one means something to each.
+    let protocols = ["smtp", "imap", "pop3"].map(|protocol| format!("probes.[].{protocol}."));
+    let is_shown = |key: &String| match protocols.iter().find_map(|server| key.strip_prefix(server)) {
+        Some(rest) => protocols.iter().any(|server| keys::is_in(&shown, &format!("{server}{rest}"))),
+        None => keys::is_in(&shown, key),
+    };
+    let missing: Vec<&String> = keys.iter().filter(|key| !is_shown(key)).collect();
+    assert!(missing.is_empty(), "packaging/postfix-agentx.yaml does not show {missing:?}");
+}
+
+/// The keys of the configuration by serde: a deserializer that has no data, notes what each struct asks for, and goes down
+/// one path at a time.
+mod keys {
+    use postfix_agentx::config::Config;
+    use serde::de::{
+        self, Deserialize, DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, SeqAccess, Visitor,
+    };
+    use serde_json::Value;
+    use std::{cell::RefCell, fmt};
+
+    /// Every key as `agentx.address`; `[]` is an entry of a list.
+    pub fn all() -> Vec<String> {
+        let (mut found, mut open) = (Vec::new(), vec![Vec::new()]);
+        while let Some(path) = open.pop() {
+            for child in children(&path) {
+                let mut path: Vec<&'static str> = path.clone();
+                path.push(child);
+                if child != "[]" {
+                    found.push(path.join("."));
+                }
+                open.push(path);
+            }
+        }
+        found.sort_unstable();
+        found
+    }
+
+    /// Whether one entry of every list on the way has the key.
+    pub fn is_in(value: &Value, key: &str) -> bool {
+        let (first, rest) = key.split_once('.').unwrap_or((key, ""));
+        match (first, value) {
+            ("", _) => true,
+            ("[]", Value::Array(entries)) => entries.iter().any(|entry| is_in(entry, rest)),
+            // Where a word or a mapping may be given the file has one of them: the others are in its comments.
+            (key, Value::Object(map)) => map.get(key).is_some_and(|value| is_in(value, rest)),
+            (key, Value::String(_)) => super::SHIPPED.contains(&format!("{{ {key}: ")),
+            _ => false,
+        }
+    }
+
+    fn children(path: &[&'static str]) -> Vec<&'static str> {
+        let found = RefCell::new(Vec::new());
+        // It always fails: there is no data.
+        drop(Config::deserialize(Walk { path, found: &found }));
+        found.into_inner()
+    }
+
+    #[derive(Clone, Copy)]
+    struct Walk<'a> {
+        /// What is left of the way down.
+        path: &'a [&'static str],
+        found: &'a RefCell<Vec<&'static str>>,
+    }
+
+    impl<'a> Walk<'a> {
+        fn below(self) -> Option<(&'static str, Self)> {
+            self.path.split_first().map(|(key, path)| (*key, Self { path, ..self }))
+        }
+
+        fn arrived(self, children: &[&'static str]) -> Stop {
+            self.found.borrow_mut().extend(children);
+            Stop(Vec::new())
+        }
+    }
+
+    /// The end of a walk, with the keys a struct knows where it was asked for one that it does not.
+    #[derive(Debug)]
+    struct Stop(Vec<&'static str>);
+
+    impl fmt::Display for Stop {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("no data")
+        }
+    }
+
+    impl std::error::Error for Stop {}
+
+    impl de::Error for Stop {
+        fn custom<T: fmt::Display>(_: T) -> Self {
+            Self(Vec::new())
+        }
+
+        fn unknown_field(_: &str, expected: &'static [&'static str]) -> Self {
+            Self(expected.to_vec())
+        }
+    }
+
+    impl<'de> Deserializer<'de> for Walk<'_> {
+        type Error = Stop;
+
+        fn deserialize_struct<V: Visitor<'de>>(
+            self,
+            _: &'static str,
+            fields: &'static [&'static str],
+            visitor: V,
+        ) -> Result<V::Value, Stop> {
+            if self.path.is_empty() { Err(self.arrived(fields)) } else { visitor.visit_map(self) }
+        }
+
+        fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stop> {
+            if self.path.is_empty() { Err(self.arrived(&["[]"])) } else { visitor.visit_seq(self) }
+        }
+
+        fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stop> {
+            visitor.visit_some(self)
+        }
+
+        /// A word or a mapping: a key that cannot be one makes the mapping's struct name those it has.
+        fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stop> {
+            if !self.path.is_empty() {
+                return visitor.visit_map(self);
+            }
+            visitor.visit_map(Walk { path: &["no such key"], ..self }).map_err(|stop| self.arrived(&stop.0))
+        }
+
+        serde::forward_to_deserialize_any! {
+            bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf unit unit_struct newtype_struct
+            tuple tuple_struct map enum identifier ignored_any
+        }
+    }
+
+    impl<'de> MapAccess<'de> for Walk<'_> {
+        type Error = Stop;
+
+        fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Stop> {
+            let (key, _) = self.below().ok_or(Stop(Vec::new()))?;
+            seed.deserialize(key.into_deserializer()).map(Some)
+        }
+
+        fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Stop> {
+            let (_, below) = self.below().ok_or(Stop(Vec::new()))?;
+            seed.deserialize(below)
+        }
+    }
+
+    impl<'de> SeqAccess<'de> for Walk<'_> {
+        type Error = Stop;
+
+        fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Stop> {
+            self.next_value_seed(seed).map(Some)
+        }
+    }
 }
 
 #[test]
@@ -127,5 +310,12 @@ fn a_takeover_priority_must_win() {
     assert_eq!(parse("agentx: { takeover: 126 }").agentx.takeover, Some(126));
     for text in ["agentx: { takeover: 127 }", "agentx: { priority: 5, takeover: 6 }"] {
         assert!(refused(text).contains("below `priority`"), "{}", refused(text));
+    }
+}
+
+#[test]
+fn a_root_that_snmpd_can_serve_is_taken() {
+    for root in ["1.3.6.1.4.1.2147483647", "0.0.1.1", "1.39.1.1", "2.25.329800735.1", "2.999.1.1", "1.0.8802.1"] {
+        assert_eq!(parse(&format!("agentx: {{ root: {root} }}")).agentx.root.to_string(), format!(".{root}"));
     }
 }

@@ -58,26 +58,18 @@ if [[ ${1-} == cargo ]]; then
     toolchain || { echo "deps.sh: no cargo of version $wanted or newer" >&2; exit 1; }
     exit
 fi
-# Debian stable has a second, newer toolchain for its browsers; testing has no such packages, and there cargo itself is new enough.
-rust=(cargo-web rustc-web)
-lints=(rustfmt-web rust-web-clippy)
-if ! apt-cache show cargo-web >/dev/null 2>&1 && apt-cache show cargo >/dev/null 2>&1; then
-    rust=(cargo rustc)
-    lints=(rustfmt rust-clippy)
-fi
-if ! toolchain >/dev/null; then
-    # They replace Debian's older cargo and rustc, and provide them.
-    missing+=("${rust[@]}")
-fi
+# They replace Debian's older cargo and rustc, and provide them.
+rust=() lints=()
+toolchain >/dev/null || rust=(cargo-web rustc-web)
 if [[ ${1-} == lint ]] && ! { cargo="$(toolchain)" && $cargo fmt --version && $cargo clippy --version; } >/dev/null 2>&1; then
-    missing+=("${lints[@]}")
+    lints=(rustfmt-web rust-web-clippy)
 fi
 
 as_root=()
 if ((EUID != 0)); then
     command -v sudo >/dev/null && as_root=(sudo DEBIAN_FRONTEND=noninteractive)
-    if ((${#missing[@]} > 0 && ${#as_root[@]} == 0)); then
-        echo "deps.sh: neither root nor sudo; please install: ${missing[*]}" >&2
+    if ((${#missing[@]} + ${#rust[@]} + ${#lints[@]} > 0 && ${#as_root[@]} == 0)); then
+        echo "deps.sh: neither root nor sudo; please install: ${missing[*]} ${rust[*]} ${lints[*]}" >&2
         exit 1
     fi
 fi
@@ -86,6 +78,16 @@ apt() { "${as_root[@]}" apt-get -qq -o DPkg::Lock::Timeout=120 "$@"; }
 
 # The package lists may be missing (fresh container) or too old to download by; then, and only then, they are fetched.
 with_lists() { "$@" || { apt update && "$@"; }; }
+
+# Debian stable has that second toolchain for its browsers. Testing has no such packages, and there cargo itself is new enough.
+if ((${#rust[@]} + ${#lints[@]} > 0)); then
+    apt-cache show cargo >/dev/null 2>&1 || apt update
+    if ! apt-cache show cargo-web >/dev/null 2>&1; then
+        rust=("${rust[@]%-web}")
+        lints=("${lints[@]/-web/}")
+    fi
+    missing+=("${rust[@]}" "${lints[@]}")
+fi
 
 if ((${#missing[@]} > 0)); then
     echo "deps.sh: installing ${missing[*]}"
@@ -102,10 +104,16 @@ if ((${#missing[@]} > 0)); then
         echo "postfix postfix/main_mailer_type select No configuration" | "${as_root[@]}" debconf-set-selections
     fi
     with_lists apt install -y --no-install-recommends "${missing[@]}" >/dev/null
+    # That answer was for this installation only: without this, an administrator who configures Postfix later is not asked.
+    if [[ " ${missing[*]} " == *" postfix "* ]] && command -v debconf-communicate >/dev/null; then
+        printf 'RESET postfix/main_mailer_type\nFSET postfix/main_mailer_type seen false\n' |
+            "${as_root[@]}" timeout 30 debconf-communicate postfix >/dev/null || true
+        echo "deps.sh: Postfix was installed without configuration; \`dpkg-reconfigure postfix\` makes one"
+    fi
     if ! toolchain >/dev/null; then
         # Lists from before the last backport offer an older one.
         apt update
-        apt install -y --no-install-recommends cargo-web rustc-web >/dev/null
+        apt install -y --no-install-recommends "${rust[@]}" >/dev/null
         toolchain >/dev/null || { echo "deps.sh: Debian has no Rust $wanted here (is its security archive in sources.list?)" >&2; exit 1; }
     fi
 fi

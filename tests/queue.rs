@@ -314,6 +314,11 @@ fn a_mixed_queue_at_rest_in_three_instances() {
     instances[0].sendmail("me@local.test", &["x@deferred.test", "y@deferred.test"], "Subject: one\n\nbody\n");
     instances[0].sendmail("", &["x@deferred.test"], "Subject: two\n\nbody\n");
     showq.refresh(3);
+    for index in 1..=3 {
+        assert!(showq.queue(index, "deferred")[0].is_some(), "one refused connection may be a restart");
+        assert_eq!(showq.gauge(&[1, 1, 3, 1, 4, index, 2]), Some(2), "stale");
+    }
+    showq.refresh(3);
     spool.refresh(3);
     for (index, postfix) in (1..).zip(&instances) {
         spool.agrees(index, postfix);
@@ -328,7 +333,8 @@ fn a_mixed_queue_at_rest_in_three_instances() {
     // And back: the sockets answer again.
     instances.iter_mut().for_each(TestPostfix::start);
     common::wait_for("showq's answer", common::PATIENCE, || {
-        showq.refresh(3);
+        // Not all of them: what mail moved through all the time is held back for longer than this waits.
+        showq.collector.refresh();
         showq.queue(3, "deferred")[0]
     });
 }
@@ -424,7 +430,8 @@ fn under_load() {
             }
         }
     }
-    assert!(readings > 2, "{readings} readings while mail came in");
+    // One that mail moved through all the time is repeated before it is shown, so they may be few.
+    assert!(readings > 0, "no reading while mail came in");
     postfix.postqueue(&["-f"]).success();
     // At rest: the same ids in the same queues twice, all of them deferred.
     let at_rest = || {
@@ -448,6 +455,75 @@ fn under_load() {
         watch.refresh(1);
         watch.agrees(1, &postfix);
     }
+}
+
+/// The model: mail that only moves is neither lost nor counted twice, whatever postsuper does while it is counted. Totals are
+/// compared with what was true at some moment since the reading began; one that moved under the reader is repeated.
+#[test]
+fn every_total_was_true_at_some_moment_while_mail_moves() {
+    const MAILS: u32 = 300;
+    let postfix = TestPostfix::builder().main("default_process_limit = 20").start();
+    let address = format!("127.0.0.1:{}", postfix.smtp_port());
+    let mut command = postfix.sandbox().command("smtp-source");
+    command.args(["-s", "4", "-m", &MAILS.to_string(), "-f", Fate::Deferred.sender(), "-t", "user@deferred.test"]);
+    assert!(command.arg(address).status().unwrap().success());
+    wait_for("mail at rest", Duration::from_secs(60), || {
+        let listed = postfix.postqueue_json();
+        (listed.len() == MAILS as usize && listed.iter().all(|m| m.queue_name == "deferred")).then_some(())
+    });
+    // From here on nobody but postsuper moves anything.
+    postfix.kill_service("qmgr", Signal::STOP);
+    postfix.kill_service("pickup", Signal::STOP);
+    let ids: Vec<String> = postfix.postqueue_json().into_iter().map(|m| m.queue_id).collect();
+    // How many there were, and since when at most.
+    let truth = std::sync::Mutex::new(vec![(Instant::now(), MAILS)]);
+    let total = |watch: &Watch| watch.gauge(&[1, 2, 1, 1, 0]);
+    thread::scope(|scope| {
+        let mover = scope.spawn(|| {
+            let mut random = common::Random::new(13);
+            let mut left: Vec<&str> = ids.iter().map(String::as_str).collect();
+            for step in 0..120 {
+                let some = random.below(40) as usize + 1;
+                let flag = ["-h", "-H", "-r", "-h", "-H", "-d"][random.below(6) as usize];
+                if flag == "-d" && step % 2 == 0 {
+                    let gone: Vec<&str> = left.split_off(left.len() - some.min(5).min(left.len() / 2));
+                    postfix.postsuper(&gone.iter().flat_map(|id| ["-d", id]).collect::<Vec<_>>());
+                    truth.lock().unwrap().push((Instant::now(), left.len() as u32));
+                } else if random.below(4) == 0 {
+                    postfix.postsuper(&[["-h", "-H"][random.below(2) as usize], "ALL"]);
+                } else {
+                    let chosen: Vec<&str> = (0..some).map(|_| left[random.below(left.len() as u64) as usize]).collect();
+                    let flag = if flag == "-d" { "-h" } else { flag };
+                    postfix.postsuper(&chosen.iter().flat_map(|id| [flag, id]).collect::<Vec<_>>());
+                }
+                thread::sleep(Duration::from_millis(random.below(60)));
+            }
+        });
+        let mut readings = 0;
+        let mut watches = [QueueSource::Spool, QueueSource::Showq].map(|source| Watch::new(&[&postfix], source));
+        let mut since = [Instant::now(); 2];
+        while !mover.is_finished() {
+            for (watch, since) in watches.iter_mut().zip(&mut since) {
+                let begun = Instant::now();
+                watch.refresh(1);
+                let seen = total(watch).expect("a total");
+                // The next one is not known yet while it comes to be: at most five mails fewer.
+                let known = truth.lock().unwrap();
+                let before = known.iter().rfind(|(at, _)| at <= since).map_or(MAILS, |(_, n)| *n);
+                let after = known.last().unwrap().1.saturating_sub(5);
+                assert!((after..=before).contains(&seen), "{:?}: {seen} is not in {after}..={before}", watch.source);
+                *since = begun;
+                readings += 1;
+            }
+        }
+        mover.join().unwrap();
+        assert!(readings > 3, "{readings} readings while mail moved, the others were repeated");
+        let left = truth.lock().unwrap().last().unwrap().1;
+        for watch in &mut watches {
+            watch.refresh(1);
+            assert_eq!(total(watch), Some(left), "{:?}, at rest", watch.source);
+        }
+    });
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! `snmpd.conf.example`, read by a real snmpd: every line is understood, and what it opens is open.
 
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
+use std::{
+    os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _},
+    path::Path,
+};
 
 use crate::common::{self, AGENT_UID, ROOT, Ran, TestSnmpd, TestTrapd, capture};
 
@@ -17,19 +20,23 @@ rocommunity6 public default -V systemonly
 rouser authPrivUser authpriv -V systemonly
 ";
 
-/// snmpd with Debian's configuration and the example, all its settings switched on. Replaced are only the socket's path, the trap sinks' address and
-/// user and group, which exist where the package is installed.
-fn on_the_example(trapd: &TestTrapd) -> TestSnmpd {
+/// Where the example opens the door, and to whom.
+const SOCKETS: &str = " unix:/var/agentx/master,unix:/run/agentx/master\n";
+const OWNER: &str = " agentx agentx\n";
+
+/// snmpd with Debian's configuration and the example, all its settings switched on. Replaced are only the sockets' paths, the trap sinks' address and
+/// user and group, which exist where the package is installed. The one of snmpd's own is `other`.
+fn on_the_example(trapd: &TestTrapd, other: &Path) -> TestSnmpd {
     let builder = TestSnmpd::builder();
     let sink = format!("127.0.0.1:{}", trapd.port());
     let example = std::fs::read_to_string(common::repository().join("snmpd.conf.example")).unwrap();
-    for placeholder in ["unix:/run/agentx/master\n", "192.0.2.10:162 public\n", " postfix-agentx postfix-agentx\n"] {
+    for placeholder in [SOCKETS, "192.0.2.10:162 public\n", OWNER] {
         assert!(example.contains(placeholder), "the example lost {placeholder:?}");
     }
     let example = switch_on(&example)
-        .replace("unix:/run/agentx/master\n", &format!("unix:{}\n", builder.socket().display()))
+        .replace(SOCKETS, &format!(" unix:{},unix:{}\n", other.display(), builder.socket().display()))
         .replace("192.0.2.10:162", &sink)
-        .replace(" postfix-agentx postfix-agentx\n", &format!(" {AGENT_UID} {AGENT_UID}\n"));
+        .replace(OWNER, &format!(" {AGENT_UID} {AGENT_UID}\n"));
     let debian = DEBIAN.replace("@address@", &format!("udp:127.0.0.1:{}", builder.port()));
     builder.whole_conf(&format!("{debian}{example}")).start()
 }
@@ -69,12 +76,17 @@ fn v3(snmpd: &TestSnmpd, level: &str, pass: &str, oid: &str) -> Ran {
 #[test]
 fn example_is_understood_and_opens_what_it_says() {
     let trapd = TestTrapd::start();
-    let snmpd = on_the_example(&trapd);
+    let directory = tempfile::tempdir().unwrap();
+    let other = directory.path().join("master");
+    let snmpd = on_the_example(&trapd, &other);
     assert_eq!(snmpd.complaints(), Vec::<String>::new(), "{}", snmpd.log());
 
-    let socket = std::fs::metadata(snmpd.socket()).unwrap();
-    assert!(socket.file_type().is_socket());
-    assert_eq!((socket.permissions().mode() & 0o777, socket.uid(), socket.gid()), (0o660, AGENT_UID, AGENT_UID));
+    // Both doors are open: ours, and the one that other subagents expect.
+    for socket in [snmpd.socket(), other] {
+        let socket = std::fs::metadata(&socket).unwrap();
+        assert!(socket.file_type().is_socket());
+        assert_eq!((socket.permissions().mode() & 0o777, socket.uid(), socket.gid()), (0o660, AGENT_UID, AGENT_UID));
+    }
 
     // v2c sees the view and nothing else: the interfaces are not in it.
     assert!(snmpd.walk("1.3.6.1.2.1.1").unwrap().len() > 5);

@@ -31,7 +31,8 @@ fuzz_target!(|bytes: &[u8]| {
         include_str!("../../tests/log/texts.txt").lines().filter(|l| !l.starts_with('#') && !l.is_empty()).collect();
     let (line, field) = (lines[usize::from(*line) % lines.len()], FIELDS[usize::from(*field) % FIELDS.len()]);
     // Postfix makes question marks of what cannot be printed (printable.c), and cuts at 2,000.
-    let text: String = text.iter().take(300).map(|b| if (32..127).contains(b) { char::from(*b) } else { '?' }).collect();
+    let text: String =
+        text.iter().take(300).map(|b| if (32..127).contains(b) { char::from(*b) } else { '?' }).collect();
     if let (Some(plain), Some(hostile)) = (replaced(line, field, "plain"), replaced(line, field, &text)) {
         assert_eq!(counted(&plain, field), counted(&hostile, field), "{hostile}");
     }

@@ -222,6 +222,17 @@ impl Registry {
         self.by_use.insert((self.turn, index));
     }
 
+    /// Gives the index of one name to another one that has none, as its owner's names are made differently from now on.
+    pub fn rename(&mut self, from: &str, to: &str) {
+        if self.by_name.contains_key(to) || to.len() > LONGEST {
+            return;
+        }
+        let Some(index) = self.by_name.remove(from) else { return };
+        let Some(known) = self.names.get_mut(&index) else { return };
+        known.name = to.into();
+        self.by_name.insert(known.name.clone(), index);
+    }
+
     /// The name behind this index is in use now.
     pub fn touch(&mut self, index: u32) {
         let Some(name) = self.names.get_mut(&index) else { return };

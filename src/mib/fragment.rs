@@ -4,7 +4,7 @@ use super::{
     Module, POSTFIX_MIB,
     table::{Get, Index, Table},
 };
-use crate::smi::{Oid, Value};
+use crate::smi::{Oid, Stamp, Value};
 use std::{
     ops::Range,
     sync::{
@@ -15,7 +15,7 @@ use std::{
 };
 
 /// One table, finished, sorted and immutable. Cells stand column by column, the order in which SNMP walks them.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Fragment {
     module: &'static Module,
     entry: &'static [u32],
@@ -28,22 +28,33 @@ pub struct Fragment {
     expires: Option<Instant>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Cells {
     number: u32,
+    /// [`Get::Personal`].
+    personal: bool,
     /// The rows that have this object, ascending; `None`: all of them.
     rows: Option<Vec<u32>>,
     cells: Vec<Cell>,
 }
 
 /// An age must never freeze and a level may move between publications: both are computed when asked, without I/O.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Cell {
     Fixed(Value),
     Age(Instant),
     AgeTicks(Instant),
+    AgeInterval(Instant),
+    TimeStamp(Stamp),
     LiveGauge32(Arc<AtomicU64>),
     LiveCounter32(Arc<AtomicU64>),
+}
+
+/// The name of the row in which everything without a row of its own is counted, with its instance's before it or alone.
+fn names_nobody(value: &Value) -> bool {
+    let Value::OctetString(name) = value else { return false };
+    let after = name.iter().position(|b| *b == b' ').map_or(0, |space| space + 1);
+    name[after..] == *b"(other)"
 }
 
 fn saturate(value: u64) -> u32 {
@@ -58,9 +69,12 @@ impl Cell {
             Get::Counter32(f) => Cell::Fixed(Value::Counter32(f(row)? as u32)),
             Get::Counter64(f) => Cell::Fixed(Value::Counter64(f(row)?)),
             Get::Gauge32(f) | Get::Unsigned32(f) => Cell::Fixed(Value::Gauge32(saturate(f(row)?))),
-            Get::Text(f) | Get::DateAndTime(f) => Cell::Fixed(Value::OctetString(f(row)?)),
+            Get::Text(f) | Get::Personal(f) | Get::DateAndTime(f) => Cell::Fixed(Value::OctetString(f(row)?)),
             Get::Age(f) => Cell::Age(f(row)?),
+            Get::ObjectId(f) => Cell::Fixed(Value::ObjectId(f(row)?)),
             Get::AgeTicks(f) => Cell::AgeTicks(f(row)?),
+            Get::AgeInterval(f) => Cell::AgeInterval(f(row)?),
+            Get::TimeStamp(f) => Cell::TimeStamp(f(row)?),
             Get::LiveGauge32(f) => Cell::LiveGauge32(f(row)?),
             Get::LiveCounter32(f) => Cell::LiveCounter32(f(row)?),
         })
@@ -71,6 +85,11 @@ impl Cell {
             Cell::Fixed(value) => value.clone(),
             Cell::Age(since) => Value::Gauge32(saturate(now.saturating_duration_since(*since).as_secs())),
             Cell::AgeTicks(since) => Value::TimeTicks((now.saturating_duration_since(*since).as_millis() / 10) as u32),
+            Cell::AgeInterval(since) => {
+                let age = now.saturating_duration_since(*since).as_millis() / 10;
+                Value::Integer(i32::try_from(age).unwrap_or(i32::MAX))
+            }
+            Cell::TimeStamp(stamp) => Value::TimeTicks(stamp.ticks()),
             Cell::LiveGauge32(value) => Value::Gauge32(saturate(value.load(Ordering::Relaxed))),
             Cell::LiveCounter32(value) => Value::Counter32(value.load(Ordering::Relaxed) as u32),
         }
@@ -110,7 +129,7 @@ impl Fragment {
                     }
                 }
                 let rows = (cells.len() < sorted.len()).then_some(present);
-                Cells { number: column.number, rows, cells }
+                Cells { number: column.number, personal: matches!(column.get, Get::Personal(_)), rows, cells }
             })
             .collect();
         Self { module: &POSTFIX_MIB, entry: table.entry, arity, indices, columns, expires: None }
@@ -119,6 +138,18 @@ impl Fragment {
     /// Lets the values disappear (noSuchInstance) unless they are published again within `lifetime`.
     pub fn valid_for(mut self, lifetime: Duration) -> Self {
         self.expires = Instant::now().checked_add(lifetime);
+        self
+    }
+
+    /// The same without names of persons and organisations; the row of all others keeps its name.
+    pub(super) fn without_names(mut self) -> Self {
+        for column in self.columns.iter_mut().filter(|column| column.personal) {
+            let cells = std::mem::take(&mut column.cells).into_iter().enumerate();
+            let kept = cells.filter(|(_, cell)| matches!(cell, Cell::Fixed(value) if names_nobody(value)));
+            let row = |position| column.rows.as_ref().map_or(position as u32, |rows| rows[position]);
+            let (rows, cells) = kept.map(|(position, cell)| (row(position), cell)).unzip();
+            (column.rows, column.cells) = (Some(rows), cells);
+        }
         self
     }
 
@@ -160,14 +191,26 @@ impl Fragment {
         below.first().is_some_and(|number| self.columns.iter().any(|c| c.number == *number))
     }
 
-    pub(super) fn get(&self, below: &[u32], now: Instant) -> Option<Value> {
+    fn cell(&self, below: &[u32], now: Instant) -> Option<&Cell> {
         let (number, index) = below.split_first()?;
         if self.expired(now) {
             return None;
         }
         let column = &self.columns[self.columns.binary_search_by_key(number, |c| c.number).ok()?];
         let (cell, row) = self.seek(column, |have| have < index)?;
-        (self.row_index(row) == index).then(|| column.cells[cell].value(now))
+        (self.row_index(row) == index).then(|| &column.cells[cell])
+    }
+
+    pub(super) fn get(&self, below: &[u32], now: Instant) -> Option<Value> {
+        Some(self.cell(below, now)?.value(now))
+    }
+
+    /// Since when the age at `below` is counted.
+    pub(super) fn since(&self, below: &[u32], now: Instant) -> Option<Instant> {
+        match self.cell(below, now)? {
+            Cell::Age(since) | Cell::AgeTicks(since) | Cell::AgeInterval(since) => Some(*since),
+            _ => None,
+        }
     }
 
     /// The first object after `below` (or at it, with `include`); appends column and index to `name`.

@@ -4,7 +4,10 @@ use super::{AnyTable, Fragment};
 use crate::smi::{Missing, Objects, Oid, Value};
 use arc_swap::ArcSwap;
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Instant,
 };
 
@@ -22,6 +25,12 @@ impl View {
     fn seek<'a>(&self, name: &'a [u32]) -> Option<(usize, Option<&'a [u32]>)> {
         let position = self.entries.partition_point(|entry| entry.as_slice() <= name).checked_sub(1)?;
         Some((position, name.strip_prefix(self.entries.get(position)?.as_slice())))
+    }
+
+    /// Since when an age is counted: more exactly than its value says.
+    pub fn since(&self, name: &[u32], now: Instant) -> Option<Instant> {
+        let (position, rest) = self.seek(name)?;
+        self.fragments.get(position)?.since(rest?, now)
     }
 
     /// All objects in SNMP order, as `now` shows them.
@@ -71,6 +80,8 @@ pub struct Publisher(Arc<Shared>);
 
 struct Shared {
     turn: Mutex<()>,
+    /// `privacy: true`.
+    private: AtomicBool,
     view: ArcSwap<View>,
 }
 
@@ -82,7 +93,24 @@ impl Publisher {
         tables.sort_by(|(a, _), (b, _)| a.cmp(b));
         let (entries, fragments): (Vec<Oid>, Vec<_>) = tables.into_iter().unzip();
         let view = View { entries: entries.into(), fragments };
-        Self(Arc::new(Shared { turn: Mutex::new(()), view: ArcSwap::from_pointee(view) }))
+        Self(Arc::new(Shared {
+            turn: Mutex::new(()),
+            private: AtomicBool::new(false),
+            view: ArcSwap::from_pointee(view),
+        }))
+    }
+
+    /// From now on no name of a person or an organisation is published ([`Get::Personal`](super::Get::Personal)), and those
+    /// that are, are gone at once; or the other way round, with the next publication of each table.
+    pub fn set_private(&self, private: bool) {
+        let _turn = self.0.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let was = self.0.private.swap(private, Ordering::Relaxed);
+        if private && !was {
+            let old = self.0.view.load();
+            let fragments =
+                old.fragments.iter().map(|fragment| Arc::new((**fragment).clone().without_names())).collect();
+            self.0.view.store(Arc::new(View { entries: Arc::clone(&old.entries), fragments }));
+        }
     }
 
     /// Replaces these tables, all at once: a reader sees every one of them or none. The others are shared, not copied.
@@ -90,7 +118,9 @@ impl Publisher {
         let _turn = self.0.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let old = self.0.view.load();
         let mut fragments = old.fragments.clone();
+        let private = self.0.private.load(Ordering::Relaxed);
         for fragment in new {
+            let fragment = if private { fragment.without_names() } else { fragment };
             match fragments.iter_mut().find(|old| fragment.replaces(old)) {
                 Some(old) => *old = Arc::new(fragment),
                 None => tracing::error!(entry = ?fragment.entry(), "a table that is in no catalogue is not served"),
@@ -138,6 +168,40 @@ mod tests {
             column(5, "live", Get::LiveGauge32(|r| Some(r.live.clone()))),
         ],
     };
+    static PEOPLE: Table<(u32, &str)> = Table {
+        name: "people",
+        entry: &[1, 3, 1],
+        index: |r| Index::from_slice(&[r.0]),
+        columns: &[
+            column(2, "who", Get::Personal(|r| Some(text(r.1, 32)))),
+            column(3, "count", Get::Counter32(|r| Some(u64::from(r.0)))),
+        ],
+    };
+
+    #[test]
+    fn privacy_takes_names_away_and_leaves_numbers() {
+        let publisher = Publisher::new(Oid::from([9, 9]), &[&PEOPLE]);
+        let rows = [(1, "postfix (other)"), (2, "postfix alice@example.com"), (3, "postfix bob (other)")];
+        let names = || {
+            let view = publisher.view();
+            let get = |column, row| view.get(&[9, 9, 1, 3, 1, column, row], Instant::now()).ok();
+            let count = (1..=3).filter(|row| get(3, *row).is_some()).count();
+            ((1..=3).map(|row| get(2, row)).collect::<Vec<_>>(), count)
+        };
+        let name = |row: usize| Some(Value::OctetString(rows[row - 1].1.as_bytes().into()));
+        publisher.publish([PEOPLE.fragment(&rows)]);
+        assert_eq!(names(), (vec![name(1), name(2), name(3)], 3));
+        // At once, although no collector has published since.
+        publisher.set_private(true);
+        assert_eq!(names(), (vec![name(1), None, None], 3));
+        // A row that has no name anyway does not move the others' names.
+        publisher.publish([PEOPLE.fragment(&rows)]);
+        assert_eq!(names(), (vec![name(1), None, None], 3));
+        publisher.set_private(false);
+        publisher.publish([PEOPLE.fragment(&rows)]);
+        assert_eq!(names(), (vec![name(1), name(2), name(3)], 3));
+    }
+
     static NAME: Table<&str> = scalars("name", &[1, 1], &[column(1, "text", Get::Text(|n| Some(text(n, 8))))]);
 
     fn publisher() -> Publisher {
@@ -234,8 +298,8 @@ mod tests {
         ],
     };
 
-    static BEFORE: Module = Module { name: "BEFORE-MIB", root: Some(&[1, 1]), priority: Some(100) };
-    static BEHIND: Module = Module { name: "BEHIND-MIB", root: Some(&[1, 2, 3]), priority: None };
+    static BEFORE: Module = Module { name: "BEFORE-MIB", root: Some(&[1, 1]), priority: Some(100), overruled: &[] };
+    static BEHIND: Module = Module { name: "BEHIND-MIB", root: Some(&[1, 2, 3]), priority: None, overruled: &[] };
 
     /// The same entry as another table has in another module.
     static SMALL: TableOf<u32> = TableOf {

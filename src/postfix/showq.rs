@@ -33,6 +33,9 @@ pub enum ShowqError {
     /// Nobody listens: the sockets outlive their Postfix.
     #[error("{}: Postfix is stopped, and only the spool tells of the queue then; start it, or give the agent CAP_DAC_READ_SEARCH", .0.display())]
     Stopped(PathBuf),
+    /// Nobody listens, and yet Postfix runs.
+    #[error("{}: Postfix runs, and nobody listens there; has master.cf the service, and is it public: `showq unix n - n - - showq`?", .0.display())]
+    NotServed(PathBuf),
     /// No such socket.
     #[error("{}: no such socket; was Postfix ever started here, and has master.cf the showq service?", .0.display())]
     Missing(PathBuf),

@@ -43,6 +43,14 @@ pub struct Condition {
     pub text: String,
 }
 
+impl Condition {
+    /// Why a total is missing, where there is more than one instance: `name` cannot be counted.
+    pub fn totals_missing(subject: Subject, what: &str, name: &str, error: &str) -> Self {
+        let text = format!("{name}: the totals of the {what} are missing because of it: {error}");
+        Self { severity: Severity::Warning, subject, text }
+    }
+}
+
 /// postfixHealth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Level {

@@ -192,6 +192,16 @@ impl Health {
         Some(result)
     }
 
+    fn rename(&self, key: SourceKey, name: String) {
+        let mut hub = self.lock();
+        if let Some(row) = hub.state.sources.get_mut(&key)
+            && row.name != name
+        {
+            row.name = name;
+            self.publish(&mut hub);
+        }
+    }
+
     fn status(&self, key: SourceKey) -> Status {
         let now = Instant::now();
         self.lock().state.sources.get(&key).map_or(Status::Failing, |row| row.status(now))

@@ -231,6 +231,12 @@ impl Source {
         self.status() == Status::Failing
     }
 
+    /// Its instance is called differently now.
+    pub fn rename(&self, instance: &str) {
+        let name = format!("{instance} {}", self.key.kind.label());
+        self.health.rename(self.key, name);
+    }
+
     /// It is not read, by configuration.
     pub fn disabled(&self) {
         self.change(|row| row.attempt = Attempt::Disabled);

@@ -21,11 +21,12 @@ pub use self::{
 #[cfg(test)]
 pub(crate) use self::{read::tests as made_up, services::tests::services as services_of};
 
+use self::postconf::Parameters;
 use self::tables::{INSTANCES, Row, State, TOTALS, Totals};
 use super::{
     Collector, Context, Next, Registration,
     health::{Condition, Severity, Source, SourceKind, Subject, lifetime},
-    registry::Registry,
+    registry::{LONGEST, Registry},
 };
 use crate::{
     advice, config,
@@ -35,7 +36,7 @@ use crate::{
 use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
@@ -101,6 +102,8 @@ fn fingerprint(directory: &Path) -> Fingerprint {
 struct Known {
     fingerprint: Fingerprint,
     instance: Arc<Instance>,
+    /// What it is called where no other one has that name.
+    own_name: String,
     /// Why master.cf could not be read at the last attempt.
     services: Result<(), String>,
     /// The master seen last. Another one may be of another version.
@@ -137,17 +140,30 @@ impl Shown {
     }
 }
 
-/// The state file: indices.
+/// The state file: indices, and what the instances were.
 #[derive(Serialize, Deserialize)]
 struct Indices {
+    /// postfixInstanceIndex by configuration directory ([`identity`]).
     instances: Registry,
     /// postfixServiceIndex by `name/type`, of each postfixInstanceIndex.
     services: BTreeMap<u32, Registry>,
+    /// The parameters read last, by postfixInstanceIndex: an instance whose main.cf is broken when the agent starts is what it
+    /// was, as it is for the Postfix that runs.
+    #[serde(default)]
+    parameters: BTreeMap<u32, Parameters>,
+    /// Indices by name, as 0.1.0 gave them. The directory that has the name first takes its index over.
+    #[serde(default)]
+    named: BTreeMap<String, u32>,
 }
 
 impl Default for Indices {
     fn default() -> Self {
-        Self { instances: Registry::new(1), services: BTreeMap::new() }
+        Self {
+            instances: Registry::new(1),
+            services: BTreeMap::new(),
+            parameters: BTreeMap::new(),
+            named: BTreeMap::new(),
+        }
     }
 }
 
@@ -162,10 +178,40 @@ impl Indices {
         indices
     }
 
+    /// Whether an index of 0.1.0's waits for the directory of its name.
+    fn are_waiting(&self) -> bool {
+        self.named.iter().any(|(name, index)| self.instances.get(name) == Some(*index) && !name.starts_with('/'))
+    }
+
+    /// That of the instance in this directory; where it has none yet, that of its name.
+    fn take(&mut self, directory: &Path, name: &str) -> Option<u32> {
+        let identity = identity(directory);
+        if self.named.get(name).is_some_and(|index| self.instances.get(name) == Some(*index)) {
+            self.instances.rename(name, &identity);
+        }
+        self.instances.index(&identity)
+    }
+
     /// Those of an instance's services.
     fn of(&mut self, instance: u32) -> &mut Registry {
         self.services.entry(instance).or_insert_with(|| Registry::new(1))
     }
+}
+
+/// What an instance is known by: its configuration directory, as it is written.
+fn identity(directory: &Path) -> String {
+    let written = directory.components().collect::<PathBuf>().to_string_lossy().into_owned();
+    if written.len() <= LONGEST {
+        return written;
+    }
+    let cut = (0..LONGEST - 8).rev().find(|at| written.is_char_boundary(*at)).unwrap_or(0);
+    format!("{}{:08x}", written.get(..cut).unwrap_or_default(), crc32fast::hash(written.as_bytes()))
+}
+
+/// Names of the instances as 0.1.0 had them, by index: the log's state of that release is kept by name.
+pub(super) fn names_of_0_1_0(state: &StateDirectory) -> BTreeMap<u32, String> {
+    let saved = state.load::<Indices>(STATE, STATE_VERSION).inspect_err(|e| tracing::warn!("{e}")).ok().flatten();
+    saved.map_or_else(BTreeMap::new, |indices| indices.named.into_iter().map(|(name, index)| (index, name)).collect())
 }
 
 /// What reading an instance gave.
@@ -195,7 +241,7 @@ const INTERVAL: Duration = Duration::from_secs(10);
 /// Two looks so far apart are two.
 const CERTAIN: Duration = Duration::from_secs(2);
 const STATE: &str = "instances";
-const STATE_VERSION: u32 = 2;
+const STATE_VERSION: u32 = 3;
 
 impl InstanceCollector {
     /// Takes the saved indices over.
@@ -218,16 +264,33 @@ impl InstanceCollector {
             [] => vec![config::Instance::default()],
             list => list.to_vec(),
         };
-        let explicit: Vec<PathBuf> = configured.iter().map(|i| i.config_directory.clone()).collect();
+        let real = |directory: &Path| fs::canonicalize(directory).unwrap_or_else(|_| directory.to_owned());
+        let explicit: Vec<PathBuf> = configured.iter().map(|i| real(&i.config_directory)).collect();
+        let mut seen: Vec<(PathBuf, PathBuf)> = Vec::new();
         let mut found = Vec::new();
         for settings in configured {
+            let here = real(&settings.config_directory);
+            if let Some((_, other)) = seen.iter().find(|(real, _)| *real == here) {
+                let error = format!(
+                    "this is the same directory as {}, and its mail would count twice; configure one of them",
+                    other.display()
+                );
+                found.push(Found { settings, instance: None, error: Some(error) });
+                continue;
+            }
+            seen.push((here, settings.config_directory.clone()));
             let read = self.read(settings.clone());
             let listed: Vec<PathBuf> = match &read.instance {
                 Some(instance) if settings.discover => instance.listed(),
                 _ => Vec::new(),
             };
             found.push(read);
-            for directory in listed.into_iter().filter(|d| !explicit.contains(d)) {
+            for directory in listed {
+                let here = real(&directory);
+                if explicit.contains(&here) || seen.iter().any(|(real, _)| *real == here) {
+                    continue;
+                }
+                seen.push((here, directory.clone()));
                 // What is given for the listing instance by name or path is its own; how to read holds for all.
                 let settings = config::Instance {
                     config_directory: directory,
@@ -241,7 +304,27 @@ impl InstanceCollector {
                 found.push(self.read(settings));
             }
         }
+        self.name(&mut found);
         found
+    }
+
+    /// Gives each a name of its own: of those without multi_instance_name only the one seen first is `postfix`, the others
+    /// are called by their directories.
+    fn name(&mut self, found: &mut [Found]) {
+        let mut all: Vec<&mut Arc<Instance>> = found.iter_mut().filter_map(|found| found.instance.as_mut()).collect();
+        all.sort_by_key(|instance| instance.index);
+        let mut taken = BTreeSet::new();
+        for instance in all {
+            let Some(known) = self.known.get_mut(&instance.config_directory) else { continue };
+            let name = match taken.insert(known.own_name.clone()) {
+                true => known.own_name.clone(),
+                false => instance.config_directory.display().to_string(),
+            };
+            if instance.name != name {
+                *instance = Arc::new(Instance { name, ..(**instance).clone() });
+                known.instance = instance.clone();
+            }
+        }
     }
 
     fn read(&mut self, settings: config::Instance) -> Found {
@@ -253,26 +336,57 @@ impl InstanceCollector {
         }
         let (instance, error) = match self.read_anew(&settings, print) {
             Ok(instance) => (Some(instance), None),
-            Err(error) => (self.known.get(&settings.config_directory).map(|known| known.instance.clone()), Some(error)),
+            Err(error) => (self.as_it_was(&settings, &error), Some(error)),
         };
         Found { settings, instance, error }
+    }
+
+    /// The instance as it was read last, by this agent or the one before.
+    fn as_it_was(&mut self, settings: &config::Instance, error: &str) -> Option<Arc<Instance>> {
+        let directory = &settings.config_directory;
+        if let Some(known) = self.known.get(directory) {
+            return Some(known.instance.clone());
+        }
+        let index = self.indices.instances.get(&identity(directory))?;
+        let parameters = self.indices.parameters.get(&index)?.clone();
+        let instance = Arc::new(Instance { index, ..Instance::of(settings, parameters) });
+        self.remember(settings, fingerprint(directory), instance.clone(), Err(error.to_owned()));
+        Some(instance)
+    }
+
+    fn remember(
+        &mut self,
+        settings: &config::Instance,
+        fingerprint: Fingerprint,
+        instance: Arc<Instance>,
+        services: Result<(), String>,
+    ) {
+        let directory = &settings.config_directory;
+        let own_name = Instance::of(settings, instance.parameters.clone()).name;
+        // Of another spool nothing is known.
+        let here = |known: &&mut Known| known.instance.queue_directory == instance.queue_directory;
+        let (master, shown) = (self.known.get_mut(directory).filter(here))
+            .map(|known| (known.master, std::mem::take(&mut known.shown)))
+            .unwrap_or_default();
+        let known = Known { fingerprint, instance, own_name, services, master, outdated: false, shown };
+        self.known.insert(directory.clone(), known);
     }
 
     fn read_anew(&mut self, settings: &config::Instance, fingerprint: Fingerprint) -> Result<Arc<Instance>, String> {
         let directory = &settings.config_directory;
         let mut instance = Instance::read(settings, &self.context.stop).map_err(|e| e.to_string())?;
-        let taken = |name: &str| self.known.iter().any(|(d, k)| d != directory && k.instance.name == name);
-        if taken(&instance.name) {
-            // Two instances without multi_instance_name: the directory tells them apart.
-            instance.name = directory.display().to_string();
-        }
         instance.index =
-            self.indices.instances.index(&instance.name).ok_or("more instances than fit in the index registry")?;
+            self.indices.take(directory, &instance.name).ok_or("more instances than fit in the index registry")?;
+        match instance.has_parameters() {
+            true => drop(self.indices.parameters.insert(instance.index, instance.parameters.clone())),
+            // What the configuration says is all that is wanted to be known.
+            false => drop(self.indices.parameters.remove(&instance.index)),
+        }
         let before = self.known.get(directory);
-        let services = match instance.parameters.is_empty() {
+        let services = match instance.has_parameters() {
             // A sidecar without Postfix's programs.
-            true => Ok(()),
-            false => services::read(directory, &self.context.stop).map(|mut services| {
+            false => Ok(()),
+            true => services::read(settings, &self.context.stop).map(|mut services| {
                 services::number(&mut services, self.indices.of(instance.index));
                 instance.services = Some(services.into());
             }),
@@ -280,25 +394,26 @@ impl InstanceCollector {
         if services.is_err() {
             instance.services = before.and_then(|known| known.instance.services.clone());
         }
+        // As it is called until all have been read.
+        let unnamed = Instance::of(settings, instance.parameters.clone()).name;
+        instance.name =
+            before.filter(|known| known.own_name == unnamed).map_or(unnamed, |known| known.instance.name.clone());
         // The same one where nothing changed that is asked for, so that nobody begins anew.
         let same = before.filter(|known| *known.instance == instance);
         let instance = same.map_or_else(|| Arc::new(instance), |known| known.instance.clone());
-        // Of another spool nothing is known.
-        let here = |known: &&mut Known| known.instance.queue_directory == instance.queue_directory;
-        let (master, shown) = (self.known.get_mut(directory).filter(here))
-            .map(|known| (known.master, std::mem::take(&mut known.shown)))
-            .unwrap_or_default();
-        let known = Known { fingerprint, instance: instance.clone(), services, master, outdated: false, shown };
-        self.known.insert(directory.clone(), known);
+        self.remember(settings, fingerprint, instance.clone(), services);
         Ok(instance)
     }
 
     /// Its handles in health.
     fn sources(&mut self, instance: &Instance) -> &(Source, Source) {
-        self.sources.entry(instance.index).or_insert_with(|| {
+        let sources = self.sources.entry(instance.index).or_insert_with(|| {
             let source = |kind| self.context.health.source(instance.index, &instance.name, kind, INTERVAL);
             (source(SourceKind::Instance), source(SourceKind::Services))
-        })
+        });
+        sources.0.rename(&instance.name);
+        sources.1.rename(&instance.name);
+        sources
     }
 
     /// Tells health of master.cf, which postconf reads with main.cf (`error`) and by itself. Services that could not be read
@@ -364,10 +479,8 @@ impl Collector for InstanceCollector {
             return Next::After(INTERVAL);
         }
         self.known.retain(|directory, _| wanted.iter().any(|found| found.settings.config_directory == *directory));
-        let registry = &self.indices.instances;
-        self.nowhere.retain(|directory, (index, _)| {
-            let nameless = |found: &Found| found.instance.is_none() && found.settings.config_directory == *directory;
-            registry.name(*index).is_none() && wanted.iter().any(nameless)
+        self.nowhere.retain(|directory, _| {
+            wanted.iter().any(|found| found.instance.is_none() && found.settings.config_directory == *directory)
         });
         let (mut found, mut nameless) = (Vec::new(), Vec::new());
         for Found { settings, instance, error } in wanted {
@@ -473,16 +586,29 @@ impl InstanceCollector {
         self.context.instances.set(list);
     }
 
-    /// A configured instance that could not be read once has its row in postfixSourceTable under its directory and the
-    /// first index that is nobody's: what it is called, and with it its own index, is not known.
+    /// A configured instance that could not be read once has its row in postfixSourceTable under its directory. While indices
+    /// of 0.1.0's wait for the directories of their names, which of them is its own is not known: then it is the first index
+    /// that is nobody's.
     fn nameless(&mut self, directory: PathBuf, error: &str) {
-        let free = (1..).find(|index| {
-            self.indices.instances.name(*index).is_none() && self.nowhere.values().all(|(taken, _)| taken != index)
+        let own = match self.indices.are_waiting() {
+            true => self.indices.instances.get(&identity(&directory)),
+            false => self.indices.instances.index(&identity(&directory)),
+        };
+        let index = own.or_else(|| {
+            (1..).find(|index| {
+                let others = self.nowhere.iter().filter(|(other, _)| **other != directory);
+                self.indices.instances.name(*index).is_none() && others.map(|(_, (taken, _))| taken).all(|t| t != index)
+            })
         });
-        let (_, source) = self.nowhere.entry(directory).or_insert_with_key(|directory| {
-            let (index, name) = (free.unwrap_or(u32::MAX), directory.display().to_string());
-            (index, self.context.health.source(index, &name, SourceKind::Instance, INTERVAL))
-        });
+        let index = index.unwrap_or(u32::MAX);
+        let health = &self.context.health;
+        let new = |directory: &PathBuf| {
+            (index, health.source(index, &directory.display().to_string(), SourceKind::Instance, INTERVAL))
+        };
+        let (at, source) = self.nowhere.entry(directory.clone()).or_insert_with_key(new);
+        if *at != index {
+            (*at, *source) = new(&directory);
+        }
         source.failure(error);
     }
 }

@@ -3,9 +3,15 @@
 
 use crate::{
     child::{self, ChildError},
+    config,
     stop::Stop,
 };
-use std::{collections::BTreeMap, ffi::OsStr, path::Path, time::Duration};
+use std::{
+    collections::BTreeMap,
+    ffi::OsStr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 /// The parameters this program asks for, all in one run.
 const PARAMETERS: &[&str] = &[
@@ -57,6 +63,14 @@ pub enum PostconfError {
     /// It cannot be run, or gave no answer.
     #[error(transparent)]
     Child(#[from] ChildError),
+    /// It succeeded, and said nothing that could be used.
+    #[error("{command}: {what}; is it Postfix's own postconf? Run it by hand as the agent's user")]
+    Rubbish {
+        /// The program and what it was asked.
+        command: String,
+        /// What is missing.
+        what: &'static str,
+    },
     /// It failed.
     #[error("{message}; {}", remedy(message))]
     Failed {
@@ -86,41 +100,78 @@ fn remedy(message: &str) -> &'static str {
 /// The parameters of one instance, expanded (`postconf -x`).
 pub(super) type Parameters = BTreeMap<String, String>;
 
-/// Asks `postconf -c directory` for [`PARAMETERS`], until the stop.
-pub(super) fn parameters(directory: &Path, stop: &Stop) -> Result<Parameters, PostconfError> {
-    let mut arguments: Vec<&OsStr> = vec!["-c".as_ref(), directory.as_ref(), "-x".as_ref()];
-    arguments.extend(PARAMETERS.iter().map(OsStr::new));
-    let text = run(&arguments, stop)?;
-    Ok(text
-        .lines()
-        .filter_map(|line| line.split_once(" ="))
-        .map(|(name, value)| (name.to_owned(), value.trim().to_owned()))
-        .collect())
+/// The postconf of one instance.
+pub(super) struct Postconf<'a> {
+    config_directory: &'a Path,
+    program: PathBuf,
+    stop: &'a Stop,
 }
 
-/// The entries of master.cf (`postconf -M`), one a line with its arguments, as Postfix itself reads them.
-pub(super) fn services(directory: &Path, stop: &Stop) -> Result<String, PostconfError> {
-    run(&["-c".as_ref(), directory.as_ref(), "-M".as_ref()], stop)
-}
-
-/// The services of master.cf that log under a name of their own (`-o syslog_name=`), as (`relay/unix`, expanded name).
-pub(super) fn labels(directory: &Path, stop: &Stop) -> Result<Vec<(String, String)>, PostconfError> {
-    let text = run(&["-c".as_ref(), directory.as_ref(), "-xP".as_ref(), "*/*/syslog_name".as_ref()], stop)?;
-    let split = |line: &str| {
-        let (name, value) = line.split_once(" = ")?;
-        Some((name.strip_suffix("/syslog_name")?.to_owned(), value.trim().to_owned()))
-    };
-    Ok(text.lines().filter_map(split).collect())
-}
-
-/// Standard output of postconf. Warnings on standard error are Postfix's business unless it fails.
-fn run(arguments: &[&OsStr], stop: &Stop) -> Result<String, PostconfError> {
-    let output = child::run(Path::new("postconf"), arguments, DEADLINE, stop)?;
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.out).into_owned());
+impl<'a> Postconf<'a> {
+    /// That of its command_directory, else the one that is found. It is asked until the stop.
+    pub(super) fn of(settings: &'a config::Instance, stop: &'a Stop) -> Self {
+        let program = settings.command_directory.as_deref().map_or("postconf".into(), |d| d.join("postconf"));
+        Self { config_directory: &settings.config_directory, program, stop }
     }
-    let said = String::from_utf8_lossy(&output.said);
-    // Warnings may come before what it died of.
-    let last = said.lines().rfind(|line| !line.is_empty()).map(|line| line.replacen("fatal: ", "", 1));
-    Err(PostconfError::Failed { message: last.unwrap_or_else(|| "postconf failed without a word".into()) })
+
+    /// [`PARAMETERS`], as far as this release has them.
+    pub(super) fn parameters(&self) -> Result<Parameters, PostconfError> {
+        let arguments: Vec<&OsStr> = ["-x"].iter().chain(PARAMETERS).map(|argument| OsStr::new(*argument)).collect();
+        let text = self.run(&arguments)?;
+        let parameters: Parameters = text
+            .lines()
+            .filter_map(|line| line.split_once(" ="))
+            .filter(|(name, _)| PARAMETERS.contains(name))
+            .map(|(name, value)| (name.to_owned(), value.trim().to_owned()))
+            .collect();
+        // What every Postfix has. Without it no spool must be made up.
+        let is = |name: &str, right: fn(&str) -> bool| parameters.get(name).is_some_and(|value| right(value));
+        if !is("queue_directory", |value| value.starts_with('/')) {
+            return Err(self.rubbish("it succeeded without naming a queue_directory"));
+        }
+        if !is("mail_version", |value| value.starts_with(|c: char| c.is_ascii_digit())) {
+            return Err(self.rubbish("it succeeded without naming a mail_version"));
+        }
+        Ok(parameters)
+    }
+
+    fn rubbish(&self, what: &'static str) -> PostconfError {
+        let command = format!("{} -c {}", self.program.display(), self.config_directory.display());
+        PostconfError::Rubbish { command, what }
+    }
+
+    /// The entries of master.cf (`postconf -M`), one a line with its arguments, as Postfix itself reads them.
+    pub(super) fn services(&self) -> Result<String, PostconfError> {
+        let text = self.run(&["-M".as_ref()])?;
+        // Nothing can run without one.
+        if text.trim().is_empty() {
+            Err(self.rubbish("it succeeded without naming a service of master.cf"))
+        } else {
+            Ok(text)
+        }
+    }
+
+    /// The services of master.cf that log under a name of their own (`-o syslog_name=`), as (`relay/unix`, expanded name).
+    pub(super) fn labels(&self) -> Result<Vec<(String, String)>, PostconfError> {
+        let text = self.run(&["-xP".as_ref(), "*/*/syslog_name".as_ref()])?;
+        let split = |line: &str| {
+            let (name, value) = line.split_once(" = ")?;
+            Some((name.strip_suffix("/syslog_name")?.to_owned(), value.trim().to_owned()))
+        };
+        Ok(text.lines().filter_map(split).collect())
+    }
+
+    /// Standard output of postconf. Warnings on standard error are Postfix's business unless it fails.
+    fn run(&self, arguments: &[&OsStr]) -> Result<String, PostconfError> {
+        let mut all: Vec<&OsStr> = vec!["-c".as_ref(), self.config_directory.as_ref()];
+        all.extend(arguments);
+        let output = child::run(&self.program, &all, DEADLINE, self.stop)?;
+        if output.status.success() {
+            return Ok(String::from_utf8_lossy(&output.out).into_owned());
+        }
+        let said = String::from_utf8_lossy(&output.said);
+        // Warnings may come before what it died of.
+        let last = said.lines().rfind(|line| !line.is_empty()).map(|line| line.replacen("fatal: ", "", 1));
+        Err(PostconfError::Failed { message: last.unwrap_or_else(|| "postconf failed without a word".into()) })
+    }
 }

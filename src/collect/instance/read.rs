@@ -2,16 +2,22 @@
 
 use super::{
     Owner,
-    postconf::{self, Parameters, PostconfError},
+    postconf::{Parameters, Postconf, PostconfError},
     services::Service,
 };
 use crate::{config, stop::Stop};
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fs::File,
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 /// One Postfix instance of this host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Instance {
-    /// postfixInstanceIndex: stays with the name for ever.
+    /// postfixInstanceIndex: stays with the configuration directory for ever.
     pub index: u32,
     /// multi_instance_name, else `postfix`; made unique by the instance collector.
     pub name: String,
@@ -50,22 +56,26 @@ impl Instance {
     /// Reads the instance that `settings` name, but for its services, until the stop. The index is 0 until the registry
     /// gives one.
     pub fn read(settings: &config::Instance, stop: &Stop) -> Result<Self, InstanceError> {
-        let parameters = match postconf::parameters(&settings.config_directory, stop) {
+        let parameters = match Postconf::of(settings, stop).parameters() {
             Ok(parameters) => parameters,
-            // A sidecar has the spool but no Postfix programs, or programs of another Postfix and not this main.cf. With
-            // both, what postconf complains about is wrong.
+            // A sidecar has the spool but no Postfix programs, or programs of another Postfix and not this main.cf; and one
+            // with passwords in it may be closed to us. With both, what postconf complains about is wrong.
             Err(e)
-                if settings.queue_directory.is_some()
-                    && (e.is_absent() || !settings.config_directory.join("main.cf").exists()) =>
+                if settings.queue_directory.is_some() && (e.is_absent() || is_closed(&settings.config_directory)) =>
             {
                 Parameters::new()
             }
             Err(e) if e.is_absent() => return Err(InstanceError::NoPostconf(e)),
             Err(e) => return Err(e.into()),
         };
+        Ok(Self::of(settings, parameters))
+    }
+
+    /// What `settings` and these parameters make, without its services.
+    pub(super) fn of(settings: &config::Instance, parameters: Parameters) -> Self {
         let parameter = |name: &str| parameters.get(name).filter(|v| !v.is_empty()).cloned();
         let name = settings.name.clone().or_else(|| parameter("multi_instance_name"));
-        Ok(Self {
+        Self {
             index: 0,
             name: name.unwrap_or_else(|| "postfix".into()),
             config_directory: settings.config_directory.clone(),
@@ -84,7 +94,12 @@ impl Instance {
             parameters,
             services: None,
             settings: settings.clone(),
-        })
+        }
+    }
+
+    /// Whether its parameters are known; else it is what the configuration says, no more.
+    pub fn has_parameters(&self) -> bool {
+        !self.parameters.is_empty()
     }
 
     /// As its rows carry it.
@@ -137,10 +152,15 @@ impl Instance {
     }
 }
 
+/// Whether main.cf is not there for us, or closed to us.
+fn is_closed(config_directory: &Path) -> bool {
+    use io::ErrorKind::{NotFound, PermissionDenied};
+    File::open(config_directory.join("main.cf")).is_err_and(|e| matches!(e.kind(), NotFound | PermissionDenied))
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use std::path::Path;
 
     /// An instance with a spool at `queue_directory` and these parameters, for the tests of the collectors.
     pub(crate) fn instance(queue_directory: &Path, parameters: &[(&str, &str)]) -> Instance {

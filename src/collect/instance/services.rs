@@ -1,12 +1,12 @@
 //! What master.cf says an instance runs, and the number of each entry.
 
-use super::postconf;
+use super::postconf::Postconf;
 use crate::{
     collect::registry::Registry,
+    config,
     postfix::master_cf::{self, Entry},
     stop::Stop,
 };
-use std::path::Path;
 
 /// An entry of master.cf as the whole agent knows it. Its name is the address it listens on where its type is `inet`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,12 +38,13 @@ pub fn key(name: &str, kind: &str) -> String {
 }
 
 /// Reads master.cf, until the stop. The indices are still to be given.
-pub(super) fn read(directory: &Path, stop: &Stop) -> Result<Vec<Service>, String> {
-    let text = postconf::services(directory, stop).map_err(|e| e.to_string())?;
+pub(super) fn read(settings: &config::Instance, stop: &Stop) -> Result<Vec<Service>, String> {
+    let postconf = Postconf::of(settings, stop);
+    let text = postconf.services().map_err(|e| e.to_string())?;
     let entries = master_cf::parse(&text).map_err(|e| e.to_string())?;
     // A value may name parameters, and those may have others' defaults: Postfix expands it.
     let labels = if entries.iter().any(|entry| entry.option("syslog_name").is_some()) {
-        postconf::labels(directory, stop).map_err(|e| e.to_string())?
+        postconf.labels().map_err(|e| e.to_string())?
     } else {
         Vec::new()
     };

@@ -275,3 +275,207 @@ fn a_disabled_instance_is_quiet_and_in_no_total() {
         assert!(matches!(host.source().0, Value::Integer(1 | 4)), "{what}: ok or disabled");
     }
 }
+
+impl Host {
+    /// A configuration directory with a spool.
+    fn make(&self, name: &str, main_cf: &str) -> PathBuf {
+        let directory = self.dir.path().join(name);
+        let spool = self.dir.path().join(format!("{name}-spool"));
+        fs::create_dir_all(&directory).unwrap();
+        fs::create_dir_all(spool.join("pid")).unwrap();
+        fs::write(directory.join("master.cf"), "smtp unix - - n - - smtp\n").unwrap();
+        let text = format!("compatibility_level = 3.6\nqueue_directory = {}\n{main_cf}", spool.display());
+        fs::write(directory.join("main.cf"), text).unwrap();
+        directory
+    }
+
+    /// The agent begins anew with these directories in the configuration.
+    fn restart(&mut self, directories: &[&Path]) {
+        let instance =
+            |d: &&Path| config::Instance { config_directory: d.to_path_buf(), ..config::Instance::default() };
+        let config =
+            config::Config { instances: directories.iter().map(instance).collect(), ..config::Config::default() };
+        self.context = self.context.next_generation(Arc::new(config));
+        self.collector = collector(&self.context);
+    }
+
+    /// Index and name of every instance, by directory.
+    fn all(&mut self) -> BTreeMap<PathBuf, (u32, String)> {
+        while self.collector.refresh() != Next::After(INTERVAL) {
+            thread::sleep(CERTAIN_HERE);
+        }
+        let list = self.context.instances.current();
+        list.iter().map(|i| (i.config_directory.clone(), (i.index, i.name.clone()))).collect()
+    }
+}
+
+fn expected<const N: usize>(list: [(&Path, u32, &str); N]) -> BTreeMap<PathBuf, (u32, String)> {
+    list.into_iter().map(|(directory, index, name)| (directory.to_owned(), (index, name.to_owned()))).collect()
+}
+
+#[test]
+fn an_instance_is_its_configuration_directory() {
+    let mut host = Host::new("");
+    let (a, b) = (host.make("a", ""), host.make("b", ""));
+    let called = |directory: &Path| directory.display().to_string();
+    let both = expected([(&a, 1, "postfix"), (&b, 2, &called(&b))]);
+    host.restart(&[&a, &b]);
+    assert_eq!(host.all(), both);
+    host.restart(&[&b, &a]);
+    assert_eq!(host.all(), both, "reordered");
+    let name = |host: &Host, index| host.get(&[1, 1, 3, 1, 2, index, 1]).unwrap().to_string();
+    assert_eq!(name(&host, 1), "STRING: \"postfix instance\"");
+    // Renamed while it runs; the other one may have the name then.
+    host.make("a", "multi_instance_name = postfix-a\n");
+    assert_eq!(host.all(), expected([(&a, 1, "postfix-a"), (&b, 2, "postfix")]));
+    assert_eq!(
+        (name(&host, 1), name(&host, 2)),
+        ("STRING: \"postfix-a instance\"".into(), "STRING: \"postfix instance\"".into())
+    );
+    host.make("a", "");
+    assert_eq!(host.all(), both);
+    // Broken when the agent starts: it is what it was.
+    fs::write(a.join("main.cf"), "wrong\n").unwrap();
+    for order in [[&*a, &*b], [&*b, &*a]] {
+        host.restart(&order);
+        assert_eq!(host.all(), both, "broken");
+        let spool = host.get(&[1, 3, 1, 1, 4, 1]).unwrap().to_string();
+        assert!(spool.contains("a-spool"), "{spool}");
+        assert!(host.source().1.contains("main.cf"), "{}", host.source().1);
+    }
+    host.make("a", "");
+    assert_eq!(host.all(), both);
+    // Alone, and back.
+    host.restart(&[&b]);
+    assert_eq!(host.all(), expected([(&b, 2, "postfix")]));
+    let c = host.make("c", "");
+    let written = a.join(".").join("");
+    host.restart(&[&c, &written, &b]);
+    assert_eq!(host.all(), expected([(&a, 1, "postfix"), (&b, 2, &called(&b)), (&c, 3, &called(&c))]));
+}
+
+#[test]
+fn one_that_was_never_read_has_its_index_already() {
+    let mut host = Host::new("");
+    let (a, b) = (host.make("a", ""), host.make("b", ""));
+    fs::write(a.join("main.cf"), "wrong\n").unwrap();
+    host.restart(&[&a, &b]);
+    host.all();
+    fs::write(b.join("main.cf"), "wrong\n").unwrap();
+    host.restart(&[&b, &a]);
+    host.make("a", "");
+    let called = b.display().to_string();
+    let both = host.all();
+    assert_eq!(both, expected([(&a, both[&a].0, both[&a].1.as_str()), (&b, both[&b].0, both[&b].1.as_str())]));
+    let indices = (both[&a].0, both[&b].0);
+    host.make("b", "");
+    host.restart(&[&b, &a]);
+    let again = host.all();
+    assert_eq!((again[&a].0, again[&b].0), indices, "{called}");
+}
+
+#[test]
+fn one_directory_by_two_names_counts_once() {
+    let mut host = Host::new("");
+    let a = host.make("a", "");
+    let link = host.dir.path().join("link");
+    std::os::unix::fs::symlink(&a, &link).unwrap();
+    host.restart(&[&a, &link]);
+    assert_eq!(host.all(), expected([(&a, 1, "postfix")]));
+    let failing: Vec<String> = host.context.health.report().into_iter().map(|report| report.error).collect();
+    assert!(failing.iter().any(|error| error.contains("same directory as")), "{failing:?}");
+    host.make("a", &format!("multi_instance_directories = {}\n", link.display()));
+    host.restart(&[&a]);
+    assert_eq!(host.all(), expected([(&a, 1, "postfix")]), "nor where it lists itself");
+}
+
+/// Two without multi_instance_name, as 0.1.0 called them in its order.
+#[test]
+fn the_directories_of_0_1_0_take_the_indices_of_their_names() {
+    for order in [[0, 1], [1, 0]] {
+        for broken in [None, Some(0), Some(1)] {
+            let mut host = Host::new("");
+            let made = [host.make("a", ""), host.make("b", "")];
+            let second = made[1].display().to_string();
+            let names = serde_json::json!({ "first": 1, "names": ["gone", "postfix", second] });
+            let state = host.context.state.clone();
+            state.save_bytes(STATE, 1, names.to_string().as_bytes()).unwrap();
+            let wanted = expected([(&made[0], 2, "postfix"), (&made[1], 3, &second)]);
+            if let Some(broken) = broken {
+                fs::write(made[broken].join("main.cf"), "wrong\n").unwrap();
+            }
+            host.restart(&order.map(|at: usize| &*made[at]));
+            let first = host.all();
+            for (directory, (index, _)) in first {
+                assert_eq!(index, wanted[&directory].0, "{order:?}, broken: {broken:?}");
+            }
+            host.make("a", "");
+            host.make("b", "");
+            assert_eq!(host.all(), wanted, "{order:?}, broken: {broken:?}");
+            assert_eq!(names_of_0_1_0(&state)[&2], "postfix");
+        }
+    }
+}
+
+/// A postconf that is a script, in a directory of its own.
+fn pretend(host: &Host, script: &str) -> PathBuf {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = host.dir.path().join("sbin");
+    fs::create_dir_all(&directory).unwrap();
+    let file = directory.join("postconf");
+    fs::write(&file, format!("#!/bin/sh\n{script}\n")).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+    directory
+}
+
+#[test]
+fn a_postconf_that_answers_nothing_makes_up_no_spool() {
+    for (script, what) in [
+        ("exit 0", "queue_directory"),
+        ("echo hello; echo a = b; exit 0", "queue_directory"),
+        ("echo 'queue_directory = spool'; echo 'mail_version = 3.7.11'", "queue_directory"),
+        ("echo 'queue_directory ='; echo 'mail_version = 3.7.11'", "queue_directory"),
+        ("echo 'queue_directory = /tmp'", "mail_version"),
+        ("head -c 100000 /dev/urandom", "queue_directory"),
+        ("case \"$*\" in *-M*) exit 0;; esac; echo 'queue_directory = /tmp'; echo 'mail_version = 9.1'", "service"),
+    ] {
+        let mut host = Host::new("");
+        let settings = config::Instance {
+            config_directory: host.dir.path().join("etc"),
+            command_directory: Some(pretend(&host, script)),
+            ..config::Instance::default()
+        };
+        let config = config::Config { instances: vec![settings], ..config::Config::default() };
+        host.context = host.context.next_generation(Arc::new(config));
+        host.collector = collector(&host.context);
+        let all = host.all();
+        let errors: Vec<String> = host.context.health.report().into_iter().map(|report| report.error).collect();
+        assert!(errors.iter().any(|e| e.contains(what) && e.contains("by hand")), "{script}: {errors:?}");
+        if what != "service" {
+            assert!(all.is_empty(), "{script}: {all:?}");
+        } else {
+            let list = host.context.instances.current();
+            assert_eq!((list[0].version.as_str(), &list[0].services), ("9.1", &None), "{script}");
+        }
+    }
+}
+
+/// As root every file can be read: postconf says what it says to others.
+#[test]
+fn an_instance_whose_main_cf_is_closed_is_what_the_configuration_says() {
+    let mut host = Host::new("");
+    fs::remove_file(host.file()).unwrap();
+    let settings = config::Instance {
+        config_directory: host.dir.path().join("etc"),
+        name: Some("closed".into()),
+        queue_directory: Some(host.dir.path().join("spool")),
+        syslog_name: Some("closed".into()),
+        ..config::Instance::default()
+    };
+    let config = config::Config { instances: vec![settings], ..config::Config::default() };
+    host.context = host.context.next_generation(Arc::new(config));
+    host.collector = collector(&host.context);
+    let instance = host.instance().unwrap();
+    assert_eq!((instance.name.as_str(), instance.index, &instance.services), ("closed", 1, &None));
+    assert_eq!(host.source().0, Value::Integer(1), "ok");
+}

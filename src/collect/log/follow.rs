@@ -437,6 +437,7 @@ impl Follower {
             let _ = old.meet();
             self.rotated.push(Rotated::new(old));
         }
+        new.position.modified = floor;
         self.between(&new, floor, progress);
         self.current = Some(new);
         Ok(true)
@@ -482,7 +483,9 @@ impl Follower {
                     None
                 }
             };
-            let Some((tail, look)) = look else { continue };
+            let Some((mut tail, look)) = look else { continue };
+            // Saved with it: while nothing of it was counted it is to be found again, whatever was read since.
+            tail.position.modified = floor;
             let same = |identity: &Identity| identity.is_all_of(&look.meta, &look.head);
             let known =
                 self.rotated.iter().any(|rotated| {
@@ -552,6 +555,7 @@ impl Follower {
                 Some(Ok(mut tail)) => {
                     tracing::debug!(file = %tail.path.display(), offset = lost.position.offset, "found the log that was being read");
                     tail.position.skipping = lost.position.skipping;
+                    tail.position.modified = lost.position.modified;
                     // A copy made before truncation ends the file it is of; both are known as one.
                     progress.rotations += u64::from(!lost.broken);
                     self.rotated.push(Rotated { trouble: lost.broken.then_some(lost.since), ..Rotated::new(tail) });
@@ -567,13 +571,17 @@ impl Follower {
                 }
             }
         }
-        if self.lost.is_empty()
-            && let Some(mut current) = self.current.take()
-        {
-            // Now the ones after it can be told. It may have been compressed meanwhile and must be known as itself.
-            let _ = current.meet();
-            self.between(&current, floor.unwrap_or(self.floor), progress);
-            self.current = Some(current);
+        if self.lost.is_empty() {
+            let floor = floor.unwrap_or(self.floor);
+            if let Some(mut current) = self.current.take() {
+                // Now the ones after it can be told. It may have been compressed meanwhile and must be known as itself.
+                let _ = current.meet();
+                self.between(&current, floor, progress);
+                self.current = Some(current);
+            } else {
+                // They can be told when the log itself is opened.
+                self.pending = Some(self.pending.unwrap_or(floor).min(floor));
+            }
         }
         Ok(())
     }

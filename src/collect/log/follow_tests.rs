@@ -42,6 +42,8 @@ struct World {
     now: Counted,
     disk: Counted,
     gaps: u64,
+    /// Seconds that have passed in this world; files are written in its time.
+    clock: u64,
 }
 
 impl World {
@@ -50,10 +52,11 @@ impl World {
         let (written, half, gaps) = Default::default();
         let (truth, follower, now, disk) = Default::default();
         let random = Random(seed * 2 + 1);
-        let mut world = Self { directory, random, written, half, truth, patience, follower, now, disk, gaps };
+        let mut world = Self { directory, random, written, half, truth, patience, follower, now, disk, gaps, clock: 0 };
         // An older life that is not ours.
         fs::write(world.name(".1"), "history\n".repeat(3)).unwrap();
         fs::write(world.name(""), "").unwrap();
+        ["", ".1"].iter().for_each(|suffix| world.written_now(&world.name(suffix)));
         world.start();
         world
     }
@@ -94,6 +97,13 @@ impl World {
 
     fn append(&mut self, to: &Path, text: &str) {
         OpenOptions::new().append(true).create(true).open(to).unwrap().write_all(text.as_bytes()).unwrap();
+        self.written_now(to);
+    }
+
+    /// Gives a file the time of this world, in which seconds pass between two steps as they do on a busy host.
+    fn written_now(&self, file: &Path) {
+        let time = SystemTime::now() - Duration::from_secs(1_000) + Duration::from_secs(self.clock);
+        File::options().append(true).open(file).unwrap().set_modified(time).unwrap();
     }
 
     fn write(&mut self, to: &str) {
@@ -162,6 +172,7 @@ impl World {
             _ => {}
         }
         fs::write(self.name(""), "").unwrap();
+        self.written_now(&self.name(""));
         if self.random.below(3) == 0 {
             self.compress(".2");
         }
@@ -176,13 +187,16 @@ impl World {
             *self.truth.entry(half).or_default() += 1;
         }
         fs::copy(self.name(""), self.name(".1")).unwrap();
+        self.written_now(&self.name(".1"));
         OpenOptions::new().write(true).truncate(true).open(self.name("")).unwrap();
+        self.written_now(&self.name(""));
         if self.random.below(3) == 0 {
             self.compress(".1");
         }
     }
 
     fn step(&mut self) {
+        self.clock += self.random.below(3) / 2;
         match self.random.below(20) {
             0..=7 => self.write(""),
             8..=11 => {

@@ -45,7 +45,7 @@ use self::{
 use super::{
     Collector, Context, Next, Registration,
     health::{Condition, Severity, Source, SourceKind, Status, Subject},
-    instance::{Instance, UNKNOWN},
+    instance::{Instance, UNKNOWN, names_of_0_1_0},
     registry::Registry,
 };
 use crate::config::LogStart;
@@ -94,6 +94,7 @@ pub struct LogCollector {
     members: Vec<Member>,
     /// What is saved of instances and streams that are not there now.
     absent: Everything,
+    names_of_0_1_0: BTreeMap<u32, String>,
     files: Registry,
     totals: Totals,
     totals_since: i64,
@@ -160,6 +161,10 @@ impl LogCollector {
             files: absent.files.clone().unwrap_or_else(|| Registry::new(1)),
             totals: absent.totals,
             totals_since: if absent.totals_since > 0 { absent.totals_since } else { self::now() },
+            names_of_0_1_0: match absent.instances.is_empty() {
+                true => BTreeMap::new(),
+                false => names_of_0_1_0(&context.state),
+            },
             absent,
             dirty: false,
             changed: true,
@@ -176,13 +181,19 @@ impl LogCollector {
         }
     }
 
+    /// What was counted of an instance before.
+    fn saved(&mut self, index: u32) -> counters::State {
+        let named = || self.absent.instances.remove(self.names_of_0_1_0.get(&index)?);
+        self.absent.by_index.remove(&index).or_else(named).unwrap_or_default()
+    }
+
     /// Takes over who there is and where they log.
     fn arrange(&mut self, list: InstanceList) {
         let places = Places::of(&list);
         let mut sources = self.park();
         let mut wanted: Vec<(Origin, Vec<usize>, bool)> = places.streams;
         for (position, instance) in list.iter().enumerate() {
-            let mut state = self.absent.instances.remove(&instance.name).unwrap_or_default();
+            let mut state = self.saved(instance.index);
             if state.since == 0 {
                 state.since = now();
                 self.dirty = true;
@@ -193,6 +204,7 @@ impl LogCollector {
             let source = sources
                 .remove(&instance.index)
                 .unwrap_or_else(|| self.context.health.source(instance.index, &instance.name, SourceKind::Log, REPORT));
+            source.rename(&instance.name);
             if disabled {
                 source.disabled();
             }
@@ -272,7 +284,7 @@ impl LogCollector {
         let mut indices = Vec::new();
         for instance in self.engine.instances.drain(..) {
             indices.push(instance.settings.index);
-            self.absent.instances.insert(instance.settings.name, instance.state);
+            self.absent.by_index.insert(instance.settings.index, instance.state);
         }
         indices.into_iter().zip(self.members.drain(..).map(|m| m.source)).collect()
     }
@@ -443,8 +455,8 @@ impl LogCollector {
         let mut lent = Vec::new();
         for instance in &mut self.engine.instances {
             let state = std::mem::take(&mut instance.state);
-            lent.push(instance.settings.name.clone());
-            self.absent.instances.insert(instance.settings.name.clone(), state);
+            lent.push(instance.settings.index);
+            self.absent.by_index.insert(instance.settings.index, state);
         }
         let mut streams: Vec<String> = Vec::new();
         for stream in &self.streams {
@@ -458,8 +470,8 @@ impl LogCollector {
         self.absent.totals_since = self.totals_since;
         self.absent.files = Some(self.files.clone());
         let encoded = self.absent.encode().map_err(|e| e.to_string());
-        for (name, instance) in lent.iter().zip(&mut self.engine.instances) {
-            instance.state = self.absent.instances.remove(name).unwrap_or_default();
+        for (index, instance) in lent.iter().zip(&mut self.engine.instances) {
+            instance.state = self.absent.by_index.remove(index).unwrap_or_default();
         }
         streams.iter().for_each(|name| drop(self.absent.streams.remove(name)));
         let result =

@@ -2,7 +2,7 @@
 //! that no line is counted twice or left out whenever it ends.
 //!
 //! Layout: length of the JSON part (u32, little endian), JSON, then the ids of each instance in binary, in the order of the
-//! instances' names in the JSON.
+//! instances' indices in the JSON, then of the names.
 
 use super::{
     counters::{State, Totals},
@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 /// The file's name in the state directory.
 pub(super) const FILE: &str = "log";
 /// Changes when an older agent's state cannot be understood any more.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 
 /// One stream, by its name.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -46,7 +46,9 @@ pub(super) struct Everything {
     pub totals: Totals,
     /// Since when they are whole, seconds since 1970.
     pub totals_since: i64,
-    /// By instance name.
+    /// By postfixInstanceIndex.
+    pub by_index: BTreeMap<u32, State>,
+    /// By instance name, as 0.1.0 had them: those whose instance has not come yet.
     pub instances: BTreeMap<String, State>,
     /// By path, or `journal`.
     pub streams: BTreeMap<String, SavedStream>,
@@ -61,7 +63,7 @@ impl Everything {
         let mut bytes = Vec::with_capacity(json.len() + 4_096);
         bytes.extend((json.len() as u32).to_le_bytes());
         bytes.extend(json);
-        self.instances.values().for_each(|state| state.ids.save(&mut bytes));
+        self.by_index.values().chain(self.instances.values()).for_each(|state| state.ids.save(&mut bytes));
         Ok(bytes)
     }
 
@@ -70,7 +72,7 @@ impl Everything {
         let (length, rest) = bytes.split_first_chunk::<4>()?;
         let (json, mut ids) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
         let mut everything: Self = serde_json::from_slice(json).ok()?;
-        for state in everything.instances.values_mut() {
+        for state in everything.by_index.values_mut().chain(everything.instances.values_mut()) {
             state.ids = Ids::load(&mut ids)?;
         }
         ids.is_empty().then_some(everything)

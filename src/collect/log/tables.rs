@@ -10,7 +10,7 @@ use crate::{
     collect::instance::Owner,
     mib::{
         AnyTable,
-        Get::{Age, Counter32, Counter64, DateAndTime, Gauge32, Integer, Text, Unsigned32},
+        Get::{Age, Counter32, Counter64, DateAndTime, Gauge32, Integer, Personal, Text, Unsigned32},
         Index, Table, column, scalars, text,
     },
     smi::{Octets, date_and_time},
@@ -356,7 +356,7 @@ pub(super) static SENDERS: Table<Of<Sender>> = Table {
     entry: &[1, 5, 6, 1],
     index: |r| Index::from_slice(&[r.owner.index, r.value.index]),
     columns: &[
-        column(2, "postfixSenderName", Text(|r| Some(r.owner.row(&r.value.name)))),
+        column(2, "postfixSenderName", Personal(|r| Some(r.owner.row(&r.value.name)))),
         column(3, "postfixSenderMessages", Gauge32(|r| Some(r.value.messages))),
         column(4, "postfixSenderRecipients", Gauge32(|r| Some(r.value.recipients))),
         column(5, "postfixSenderAuthFailures", Gauge32(|r| Some(r.value.auth_failures))),

@@ -110,7 +110,8 @@ pub(super) struct Position {
     pub identity: Identity,
     /// All before this was counted; the next line begins here.
     pub offset: u64,
-    /// The file's mtime when something was counted last; what is older than that came before it.
+    /// The file's mtime when something was counted last, or before that the mtime of what was read before it; what is older
+    /// than that came before it.
     #[serde(default)]
     pub modified: (i64, i64),
     /// Inside a line that was too long and is skipped to its end.
@@ -118,7 +119,7 @@ pub(super) struct Position {
 }
 
 impl Position {
-    /// What is older than this came before it; `None` while nothing of it was counted.
+    /// What is older than this came before it; `None` where that is not known.
     pub(super) fn floor(&self) -> Option<(i64, i64)> {
         (self.modified > (0, 0)).then_some(self.modified)
     }
@@ -248,7 +249,6 @@ impl Tail {
     pub(super) fn restart(&mut self) {
         self.position.offset = 0;
         self.position.skipping = false;
-        self.position.modified = (0, 0);
         self.position.identity.print = Fingerprint::default();
         self.seen = None;
     }

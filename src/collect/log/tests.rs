@@ -425,3 +425,41 @@ fn events_belong_to_the_entry_whose_label_tells() {
         assert_eq!((events(column, 1), events(column, 2)), (Some(Value::Counter32(0)), Some(Value::Counter32(1))));
     }
 }
+
+/// 0.1.0 had the counters by the instances' names.
+#[test]
+fn counters_of_0_1_0_stay() {
+    let mut host = Host::new(&[("renamed since", "postfix", &["a.log"]), ("/etc/b", "postfix-b", &["b.log"])]);
+    host.log("a.log", &[SENT]);
+    host.log("b.log", &[&SENT.replace("postfix/", "postfix-b/")]);
+    let mut agent = host.agent();
+    run_once(&mut agent);
+    host.log("a.log", &[SENT, SENT]);
+    host.log("b.log", &[&SENT.replace("postfix/", "postfix-b/")]);
+    another(&mut agent);
+    agent.finish();
+    drop(agent);
+    // As that release wrote it.
+    let bytes = host.context.state.load_bytes(FILE, saved::VERSION).unwrap().unwrap();
+    let mut everything = Everything::decode(&bytes).unwrap();
+    let old = std::mem::take(&mut everything.by_index);
+    everything.instances =
+        old.into_iter().map(|(i, state)| (["postfix", "/etc/b"][i as usize - 1].into(), state)).collect();
+    host.context.state.save_bytes(FILE, 1, &everything.encode().unwrap()).unwrap();
+    host.context.state.save_bytes("instances", 1, br#"{"first":1,"names":["postfix","/etc/b"]}"#).unwrap();
+    for _ in 0..2 {
+        let mut agent = host.agent();
+        run_once(&mut agent);
+        assert_eq!(host.number("postfixMailSent", &[1]), Some(2));
+        assert_eq!(host.number("postfixMailSent", &[2]), Some(1));
+        agent.finish();
+    }
+    // From now on the index tells.
+    let mut instance = (*host.instances[0]).clone();
+    instance.name = "and again".into();
+    host.instances[0] = Arc::new(instance);
+    host.instances.reverse();
+    let mut agent = host.agent();
+    run_once(&mut agent);
+    assert_eq!((host.number("postfixMailSent", &[1]), host.number("postfixMailSent", &[2])), (Some(2), Some(1)));
+}

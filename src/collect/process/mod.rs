@@ -211,7 +211,10 @@ impl Collector for ProcessCollector {
         }
         self.save();
         // postfixHealth says it no later than the rows do, and a source is ok no earlier.
-        let conditions: Vec<Condition> = self.watched.values().flat_map(Watched::conditions).collect();
+        let mut conditions: Vec<Condition> = self.watched.values().flat_map(Watched::conditions).collect();
+        if self.watched.len() > 1 {
+            conditions.extend(self.watched.values().filter_map(Watched::totals_missing));
+        }
         self.context.health.conditions("process", conditions);
         self.publish();
         self.watched.values_mut().for_each(Watched::report);

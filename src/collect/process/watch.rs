@@ -10,7 +10,7 @@ use super::{
 use crate::{
     collect::{
         Throttled,
-        health::{Condition, Source},
+        health::{Condition, Source, Subject},
         instance::{Instance, service_key},
     },
     postfix::master::{Locks, Master},
@@ -33,6 +33,8 @@ pub(super) struct Watched {
     before: Option<Before>,
     rows: Option<Rows>,
     conditions: Vec<Condition>,
+    /// Why its processes cannot be counted.
+    why: Option<String>,
     /// How long the last look took, until [`Watched::report`].
     looked: Option<Duration>,
 }
@@ -49,6 +51,7 @@ impl Watched {
             before: None,
             rows: None,
             conditions: Vec::new(),
+            why: None,
             looked: None,
         }
     }
@@ -59,6 +62,7 @@ impl Watched {
             // That was another spool's.
             self.master = None;
         }
+        self.processes.rename(&instance.name);
         self.instance = instance.clone();
     }
 
@@ -69,6 +73,14 @@ impl Watched {
 
     pub(super) fn conditions(&self) -> impl Iterator<Item = Condition> {
         self.conditions.iter().cloned()
+    }
+
+    /// Why the total of all processes is missing, if it is for this instance.
+    pub(super) fn totals_missing(&self) -> Option<Condition> {
+        let counts = self.instance.settings.totals && !self.instance.is_disabled();
+        let uncounted = self.rows.as_ref().is_none_or(|rows| rows.instance.is_none());
+        let why = self.why.as_deref().filter(|_| counts && uncounted)?;
+        Some(Condition::totals_missing(Subject::Daemon, "processes", &self.instance.name, why))
     }
 
     /// Tells health what succeeded. To be called when the rows are published: a source that is ok has its rows there.
@@ -111,6 +123,7 @@ impl Watched {
                 return false;
             }
             Err(why) => {
+                self.why = Some(why.clone());
                 if self.processes.failure(&why) || self.rows.is_none() {
                     self.unknown(sampler, account);
                 }
@@ -118,6 +131,7 @@ impl Watched {
             }
         };
         self.looked = Some(begun.elapsed());
+        self.why = None;
         again
     }
 

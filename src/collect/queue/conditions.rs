@@ -44,12 +44,6 @@ pub(super) fn names_refused(domains: &Registry) -> Option<Condition> {
     })
 }
 
-/// Why postfixTotals lacks the queues, where there is more than one instance.
-pub(super) fn totals_missing(instance: &Instance, error: &str) -> Condition {
-    let text = format!("{}: the totals of the queues are missing because of it: {error}", instance.name);
-    Condition { severity: Severity::Warning, subject: Subject::Queue, text }
-}
-
 /// Adds what is wrong with one instance's queue.
 pub(super) fn of(instance: &Instance, spool: &SpoolRow, snapshot: Option<&Snapshot>, conditions: &mut Vec<Condition>) {
     let name = &instance.name;

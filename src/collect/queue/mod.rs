@@ -23,11 +23,11 @@ pub use tables::TABLES;
 
 use super::{
     Collector, Context, Next, Registration,
-    health::{Source, SourceKind, Status},
+    health::{Condition, Source, SourceKind, Status, Subject},
     instance::{Instance, UNKNOWN},
     registry::Registry,
 };
-use reader::{Reader, Reading};
+use reader::{ReadError, Reader, Reading};
 use snapshot::Snapshot;
 use std::{
     collections::BTreeMap,
@@ -98,6 +98,8 @@ struct Watched {
     space: Option<Space>,
     /// Why the last reading failed.
     error: Option<String>,
+    /// The last reading found Postfix stopped. In a restart one does.
+    doubted: bool,
 }
 
 /// A reader that comes back, with what it read.
@@ -154,6 +156,7 @@ impl QueueCollector {
             as_of: now,
             space: None,
             error: None,
+            doubted: false,
         }
     }
 
@@ -243,6 +246,8 @@ impl QueueCollector {
         }
         let disabled = watched.instance.is_disabled();
         watched.error = reading.result.as_ref().err().map(ToString::to_string);
+        let doubted = reading.result.as_ref().is_err_and(ReadError::is_final);
+        let confirmed = std::mem::replace(&mut watched.doubted, doubted);
         match reading.result {
             // It is repeated, and until then the last values are nearer to the truth.
             Ok((_, snapshot)) if !snapshot.settled && took < LONG && watched.can_wait() => {}
@@ -260,7 +265,7 @@ impl QueueCollector {
                 watched.source.disabled();
                 watched.snapshot = None;
             }
-            Err(e) if e.is_final() => {
+            Err(e) if e.is_final() && confirmed => {
                 watched.source.lost(&e.to_string());
                 watched.snapshot = None;
             }
@@ -285,7 +290,8 @@ impl QueueCollector {
             if instance.settings.totals && !instance.is_disabled() {
                 counted.push(snapshot);
                 if several && snapshot.is_none() {
-                    conditions.extend(watched.error.as_deref().map(|e| conditions::totals_missing(instance, e)));
+                    let missing = |e| Condition::totals_missing(Subject::Queue, "queues", &instance.name, e);
+                    conditions.extend(watched.error.as_deref().map(missing));
                 }
             }
             let spool = SpoolRow::new(instance, watched.space, snapshot);
@@ -340,6 +346,7 @@ impl Watched {
 
     /// The same queue of an instance whose parameters were read anew.
     fn follow(mut self, instance: &Arc<Instance>) -> Self {
+        self.source.rename(&instance.name);
         self.instance = instance.clone();
         self.reader = self.reader.map(|reader| reader.follow(instance));
         self

@@ -11,7 +11,10 @@ use crate::{
     advice,
     collect::instance::Instance,
     config::QueueSource,
-    postfix::showq::{Patience, ShowqError},
+    postfix::{
+        master::{Locks, Master},
+        showq::{Patience, ShowqError},
+    },
 };
 use std::{fs, os::unix::fs::MetadataExt, path::Path, sync::Arc, time::Duration};
 
@@ -48,7 +51,11 @@ impl ReadError {
             Self::Spool(e) => !matches!(e, SpoolError::Io { .. }),
             Self::Showq(e) => matches!(
                 e,
-                ShowqError::Stopped(_) | ShowqError::Missing(_) | ShowqError::Denied(_) | ShowqError::Connect { .. }
+                ShowqError::Stopped(_)
+                    | ShowqError::NotServed(_)
+                    | ShowqError::Missing(_)
+                    | ShowqError::Denied(_)
+                    | ShowqError::Connect { .. }
             ),
         }
     }
@@ -141,7 +148,15 @@ impl Reader {
     }
 
     fn showq(&mut self) -> Result<(&'static str, Snapshot), ReadError> {
-        Ok(("showq", self.listing.read(&self.instance.queue_directory, &self.domains, Patience::default())?))
+        let directory = &self.instance.queue_directory;
+        match self.listing.read(directory, &self.domains, Patience::default()) {
+            Ok(snapshot) => Ok(("showq", snapshot)),
+            // Its master's lock is the other witness.
+            Err(ShowqError::Stopped(socket)) if matches!(Locks::read().master(directory, None), Master::Running(_)) => {
+                Err(ShowqError::NotServed(socket).into())
+            }
+            Err(e) => Err(e.into()),
+        }
     }
 }
 

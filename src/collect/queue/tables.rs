@@ -85,7 +85,7 @@ pub(super) static DOMAINS: Table<DomainRow> = Table {
     entry: &[1, 4, 3, 1],
     index: |d| Index::from_slice(&[d.owner.index, d.index]),
     columns: &[
-        column(2, "postfixDomainName", Get::Text(|d| Some(d.owner.row(&d.name)))),
+        column(2, "postfixDomainName", Get::Personal(|d| Some(d.owner.row(&d.name)))),
         column(3, "postfixDomainMessages", Get::Gauge32(|d| Some(u64::from(d.waiting.messages)))),
         column(4, "postfixDomainRecipients", Get::Gauge32(|d| Some(u64::from(d.waiting.recipients)))),
         column(5, "postfixDomainOldestAge", Get::Age(|d| Some(d.oldest))),

@@ -14,7 +14,7 @@ use crate::{
     advice, agentx,
     cli::Check,
     collect,
-    config::{Config, ConfigError, DEFAULT_PATH},
+    config::{self, Config, ConfigError, DEFAULT_PATH},
     mib::Dictionary,
     snmp::{
         Target,
@@ -41,7 +41,7 @@ pub(super) fn run(args: &Check) -> Result<ExitCode, Failure> {
     let conf = SnmpdConf::read(if named.is_empty() { snmpd_conf::files() } else { named }.as_slice());
     let host = asking::value::<Target>("--host", args.host.as_ref())?;
     let named_user = asking::value::<user::UserName>("--user", args.user.as_ref())?;
-    let hows = ask::how(&asking::access(&args.access)?, host.as_ref(), &conf);
+    let hows = asking::how(&asking::access(&args.access)?, host.as_ref(), &conf);
     let file = args.file.config.clone().or_else(user::configured);
     let mut findings = vec![user::take_on(named_user.as_ref())];
     // Only now: a thread has the user that it was started with.
@@ -119,7 +119,7 @@ fn unconfigured(
     mut findings: Vec<Finding>,
     args: &Check,
 ) -> Result<ExitCode, Failure> {
-    let file = file.unwrap_or(Path::new(DEFAULT_PATH));
+    let file = file.unwrap_or(config::default_path());
     let remedy = match &error {
         ConfigError::Read { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
             user::readable_by_daemon(file)
@@ -137,7 +137,7 @@ fn unconfigured(
 fn configuration(file: Option<&Path>) -> String {
     match file {
         Some(file) => file.display().to_string(),
-        None if Path::new(DEFAULT_PATH).exists() => DEFAULT_PATH.to_owned(),
+        None if config::default_path().exists() => config::default_path().display().to_string(),
         None => format!("built-in defaults ({DEFAULT_PATH} does not exist)"),
     }
 }

@@ -272,7 +272,7 @@ mod tests {
         let found = resolve(None, Some(found), PASSWD, GROUP).unwrap().unwrap();
         assert_eq!(
             (found.uid, found.gid, &*found.groups, found.reads_everything),
-            (1000, 1000, &[4, 101, 1000][..], true)
+            (1000, 1000, &[4, 101, 120, 1000][..], true)
         );
         // The administrator's whole unit is before the package's.
         let (_kept, directories) =
