@@ -32,6 +32,9 @@ pub enum Command {
     Check(Box<Check>),
     /// Run a configured probe once, now, or all of them, and print how long each stage took
     Probe(Probe),
+    /// Send a test notification through snmpd, so that the way to the managers can be tried
+    #[command(after_help = NOTIFY)]
+    Notify(Notify),
     /// Count log files from start to end and print every counter
     Count(Count),
     /// Print the MIB modules, at another root if you like
@@ -49,6 +52,9 @@ const DUMP: &str = "Example: the queues, then one number of them\n  \
     postfix-agentx dump postfixQueueTable\n  postfix-agentx dump --numeric postfixTotalDeferred";
 const MIB: &str = "Example: below an enterprise number of your own, as `agentx: root:` then has to say\n  \
     postfix-agentx mib --root 1.3.6.1.4.1.32473.25 --directory /usr/share/snmp/mibs";
+
+const NOTIFY: &str = "Example: while snmptrapd or the manager listens\n  postfix-agentx notify --test\n\n\
+    Exit status: 0 snmpd has taken it; 1 it has not; 2 wrong usage or configuration.";
 
 /// Which configuration.
 #[derive(Clone, Debug, Default, Args)]
@@ -142,6 +148,17 @@ pub struct Probe {
     /// Configuration file
     #[command(flatten)]
     pub file: ConfigFile,
+}
+
+/// What to send.
+#[derive(Debug, Args)]
+pub struct Notify {
+    /// Configuration file
+    #[command(flatten)]
+    pub file: ConfigFile,
+    /// Send postfixTestNotification; there is nothing else to send by hand
+    #[arg(long, required = true)]
+    pub test: bool,
 }
 
 /// What of the tree, and how.

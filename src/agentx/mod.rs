@@ -22,7 +22,7 @@ mod stats;
 pub mod wire;
 
 pub use address::{Address, AddressError};
-pub use check::{CheckError, try_open, try_register};
+pub use check::{CheckError, try_notify, try_open, try_register};
 pub use config::{Capabilities, Config, Rate, Region};
 pub use link::run;
 pub use notify::{Notification, NotificationError, Notifications, Notifier, Receipt, notifications};

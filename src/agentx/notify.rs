@@ -95,7 +95,7 @@ impl Notification {
     }
 
     /// Notes that the master has taken it, or that it is given up.
-    pub(super) fn settle(&self, taken: bool) {
+    pub(crate) fn settle(&self, taken: bool) {
         if let Some(receipt) = &self.receipt {
             let _ = receipt.0.set(taken);
         }

@@ -5,6 +5,7 @@ mod check;
 mod count;
 mod dump;
 mod mib;
+mod notify;
 mod probe;
 mod run;
 mod status;
@@ -36,6 +37,7 @@ pub fn run(cli: &Cli) -> ExitCode {
         Command::Probe(args) => probe::run(args.file.config.as_deref(), args.name.as_deref()),
         Command::Count(args) => count::run(args),
         Command::Mib(args) => mib::run(args),
+        Command::Notify(args) => notify::run(args.file.config.as_deref()),
     };
     result.unwrap_or_else(|failure| {
         complain(&failure);

@@ -14,7 +14,7 @@ use crate::{
     mib::{Dictionary, Object, ROOT},
     smi::Oid,
 };
-use serde::{Deserialize, Deserializer, de};
+use serde::{Deserialize, Deserializer, Serialize, de};
 use std::{fmt, sync::OnceLock, time::Duration};
 
 /// So many thresholds a configuration may have.
@@ -42,7 +42,7 @@ pub struct Alarm {
 }
 
 /// postfixAlarmSeverity.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// Someone should look.

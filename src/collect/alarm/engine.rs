@@ -95,6 +95,11 @@ impl Machine {
         true
     }
 
+    /// There was nothing to look at: a run of crossed looks ends.
+    pub(super) fn interrupt(&mut self) {
+        self.held = None;
+    }
+
     /// Whether managers may believe something else than is the case.
     pub(super) fn must_be_told(&self) -> bool {
         self.told != Told::Taken(self.raised)
@@ -106,12 +111,25 @@ impl Machine {
 pub(super) struct Growth {
     /// When and how much, the oldest first. The time is what the owner saw pass.
     samples: VecDeque<(Duration, u64)>,
+    /// When an earlier run was resumed. For one window nothing is said or noted, since the counter's owner may still be
+    /// reading what came meanwhile.
+    resumed: Option<Duration>,
 }
 
 /// A window is kept as so many samples.
 const SAMPLES: u32 = 12;
 
 impl Growth {
+    /// Goes on with the samples of an earlier run: growth in between is spread over the time in between.
+    pub(super) fn resumed(samples: Vec<(Duration, u64)>, now: Duration) -> Self {
+        Self { samples: samples.into(), resumed: Some(now) }
+    }
+
+    /// What to keep for the next run.
+    pub(super) fn samples(&self) -> impl Iterator<Item = (Duration, u64)> + '_ {
+        self.samples.iter().copied()
+    }
+
     /// Events an hour over the last `window`, rounded down; `None` before a whole window has been seen. A counter that went
     /// back, or was not there, begins anew. `now` is what the owner saw pass.
     pub(super) fn look(&mut self, count: Option<Count>, now: Duration, window: Duration) -> Option<i64> {
@@ -123,6 +141,9 @@ impl Growth {
         let grown = count.since(last);
         if grown > count.most() {
             self.samples.clear();
+        }
+        if self.resumed.is_some_and(|since| now < since.saturating_add(window)) {
+            return None;
         }
         // The sample before the window's begin stays: growth is measured from it.
         while self.samples.get(1).is_some_and(|(at, _)| now.saturating_sub(*at) >= window) {

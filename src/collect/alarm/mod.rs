@@ -8,11 +8,14 @@
 //! a manager hears of every state at least once, and twice only where the agent was killed in between.
 
 mod engine;
+mod kept;
 mod notice;
+mod rows;
 mod tables;
 #[cfg(test)]
 mod tests;
 
+pub use notice::test_notification;
 pub use tables::TABLES;
 
 use super::{
@@ -22,19 +25,21 @@ use super::{
 };
 use crate::{
     agentx::{Notifier, Receipt},
-    config::alarm::{self, Alarm, Rows},
+    config::alarm,
     mib::{Dictionary, View},
-    smi::{Objects, Oid, Value},
+    smi::Value,
 };
-use engine::{Count, Growth, Machine, Rule, Told};
+use engine::{Growth, Machine, Rule, Told};
+use kept::{About, Kept, clock, shown, text};
 use notice::{Desk, Kind};
+use rows::rows;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
-use tables::{ALARMS, Row, State};
+use tables::{ALARMS, Row};
 
 /// See [`super::COLLECTORS`].
 pub static REGISTRATION: Registration =
@@ -46,40 +51,82 @@ const INTERVAL: Duration = Duration::from_secs(5);
 const SOON: Duration = Duration::from_millis(500);
 /// So many thresholds on rows are watched; rows beyond are left out, and a condition of health says so.
 const ROWS: usize = 4_096;
+/// A row that is not there is forgotten after so long when it is not raised …
+const FORGOTTEN: Duration = Duration::from_secs(86_400);
+/// … and told to be over when it is: nobody will ever see the end of it.
+const GIVEN_UP: Duration = Duration::from_secs(30 * 86_400);
+/// What happened to a row that is away now is told without its value after so long.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Where rates are watched, their counters are saved so often.
+const SAVED: Duration = Duration::from_secs(300);
+/// The owner's time when it begins: samples of earlier runs are before it.
+const BEGIN: Duration = Duration::from_secs(400 * 86_400);
 /// Name and version of the state file.
 const FILE: (&str, u32) = ("alarms", 1);
 
 #[derive(Default, Serialize, Deserialize)]
 struct Saved {
     indices: Option<Registry>,
-    machines: BTreeMap<String, Machine>,
+    #[serde(default)]
+    rows: BTreeMap<String, Kept>,
 }
 
 /// A machine and what belongs to it.
 struct Watched {
     machine: Machine,
-    /// Position of its alarm in the configuration.
-    alarm: usize,
+    about: Arc<About>,
     index: u32,
     growth: Growth,
     since: Instant,
+    /// How long there has been no value.
+    away: Duration,
     /// What was sent and is not answered yet.
     sent: Option<(bool, Receipt)>,
     /// Whether this look came by.
     seen: bool,
+    /// Nobody watches it any more; it stays until managers know that.
+    is_over: bool,
+}
+
+impl Watched {
+    /// A look; whether it was raised or cleared by it.
+    fn step(&mut self, rule: &Rule, value: Option<i64>, elapsed: Duration, now: Instant) -> bool {
+        let was_known = self.machine.value.is_some();
+        let changed = self.machine.step(rule, value, elapsed);
+        if changed || was_known != value.is_some() {
+            self.since = now;
+        }
+        self.away = if value.is_some() { Duration::ZERO } else { self.away.saturating_add(elapsed) };
+        changed
+    }
+
+    /// Nobody will watch it again.
+    fn end(&mut self) {
+        self.machine.raised = false;
+        self.machine.value = None;
+        self.is_over = true;
+    }
+
+    /// Whether nobody has to know of it.
+    fn is_done(&self) -> bool {
+        let told = !self.machine.raised && !self.machine.must_be_told();
+        told && (self.is_over || (!self.seen && self.away >= FORGOTTEN))
+    }
 }
 
 struct Alarms {
     context: Context,
     dictionary: Dictionary,
     indices: Registry,
+    /// What each alarm of the configuration is about, in its order.
+    abouts: Vec<Arc<About>>,
     /// By name of the alarm and of the row.
     watched: BTreeMap<String, Watched>,
-    /// Of an earlier run, until the row is met again.
-    saved: BTreeMap<String, Machine>,
     desk: Desk,
     started: Instant,
-    last: Instant,
+    /// The last look.
+    last: Option<Instant>,
+    last_saved: Instant,
     /// What could not be saved, as last said.
     unsaved: Option<String>,
     /// Rows left out at this look.
@@ -96,50 +143,100 @@ impl Alarms {
             }
         };
         let now = Instant::now();
-        let root = &context.config.agentx.root;
-        Self {
+        let mut alarms = Self {
             context: context.clone(),
-            dictionary: Dictionary::new(root, &[]),
+            dictionary: Dictionary::new(&context.config.agentx.root, &[]),
             indices: saved.indices.unwrap_or_else(|| Registry::new(1)),
+            abouts: context.config.alarms.0.iter().map(|alarm| Arc::new(About::of(alarm))).collect(),
             watched: BTreeMap::new(),
-            saved: saved.machines,
             desk: Desk::default(),
             started: now,
-            last: now,
+            last: None,
+            last_saved: now,
             unsaved: None,
             left_out: 0,
+        };
+        alarms.resume(saved.rows, now);
+        alarms
+    }
+
+    /// Goes on with the rows of an earlier run. Those of an alarm that is no longer configured are over.
+    fn resume(&mut self, rows: BTreeMap<String, Kept>, now: Instant) {
+        let clock = clock();
+        for (key, kept) in rows.into_iter().take(ROWS) {
+            let Some(index) = self.indices.index(&key) else { continue };
+            let is_it = |about: &&Arc<About>| about.alarm == kept.about.alarm && about.watches == kept.about.watches;
+            let configured = self.abouts.iter().find(is_it).map(Arc::clone);
+            let is_over = configured.is_none();
+            let about = configured.unwrap_or_else(|| Arc::new(kept.about.clone()));
+            let mut watched = kept::new(about, index, now);
+            watched.growth = kept.growth(BEGIN, clock);
+            watched.machine = kept.machine;
+            watched.away = Duration::from_secs(kept.away);
+            if is_over {
+                if watched.machine.raised {
+                    tracing::warn!(alarm = key, "cleared: it is no longer in the configuration");
+                }
+                watched.end();
+            }
+            if !watched.is_done() {
+                self.watched.insert(key, watched);
+            }
         }
+    }
+
+    /// What this owner saw pass.
+    fn time(&self, now: Instant) -> Duration {
+        BEGIN.saturating_add(now.saturating_duration_since(self.started))
     }
 
     /// Looks at every condition; whether a state has changed.
     fn look(&mut self, view: &View, now: Instant) -> bool {
-        let elapsed = now.saturating_duration_since(self.last);
-        self.last = now;
+        let elapsed = now.saturating_duration_since(self.last.unwrap_or(now));
+        self.last = Some(now);
+        self.indices.turn(i64::try_from(clock() / 1_000).unwrap_or(i64::MAX));
         self.left_out = 0;
         self.watched.values_mut().for_each(|watched| watched.seen = false);
         let config = Arc::clone(&self.context.config);
         let mut changed = false;
-        for (position, alarm) in config.alarms.0.iter().enumerate() {
+        for (alarm, about) in config.alarms.0.iter().zip(self.abouts.clone()) {
+            let rule = Rule::of(alarm);
             for (label, value) in rows(&self.dictionary, view, alarm, now) {
                 let key = if label.is_empty() { alarm.name.clone() } else { format!("{}: {label}", alarm.name) };
-                changed |= self.row(key, position, alarm, value, elapsed, now);
+                let value = (value, alarm.when.rate);
+                changed |= self.row(key, &rule, &about, value, elapsed, now);
             }
         }
-        for watched in self.watched.values_mut().filter(|watched| !watched.seen) {
-            if let Some(alarm) = config.alarms.0.get(watched.alarm) {
-                watched.growth.look(None, Duration::ZERO, Duration::ZERO);
-                watched.machine.step(&Rule::of(alarm), None, elapsed);
+        changed | self.absent(elapsed, now)
+    }
+
+    /// What this look did not come by.
+    fn absent(&mut self, elapsed: Duration, now: Instant) -> bool {
+        let before = self.watched.len();
+        let mut given_up = false;
+        for (key, watched) in self.watched.iter_mut().filter(|(_, watched)| !watched.seen && !watched.is_over) {
+            watched.growth = Growth::default();
+            watched.away = watched.away.saturating_add(elapsed);
+            if watched.machine.value.take().is_some() {
+                watched.since = now;
+            }
+            watched.machine.interrupt();
+            if watched.away >= GIVEN_UP && watched.machine.raised {
+                tracing::warn!(alarm = key, "cleared: it has not been there for 30 days");
+                watched.end();
+                given_up = true;
             }
         }
-        changed
+        self.watched.retain(|_, watched| watched.sent.is_some() || !watched.is_done());
+        given_up || self.watched.len() != before
     }
 
     fn row(
         &mut self,
         key: String,
-        position: usize,
-        alarm: &Alarm,
-        value: Option<Value>,
+        rule: &Rule,
+        about: &Arc<About>,
+        (value, rate): (Option<Value>, Option<Duration>),
         elapsed: Duration,
         now: Instant,
     ) -> bool {
@@ -149,37 +246,24 @@ impl Alarms {
                 self.left_out += 1;
                 return false;
             };
-            let machine = self.saved.remove(&key).unwrap_or_default();
-            let watched = Watched {
-                machine,
-                alarm: position,
-                index,
-                growth: Growth::default(),
-                since: now,
-                sent: None,
-                seen: true,
-            };
-            self.watched.insert(key.clone(), watched);
+            self.watched.insert(key.clone(), kept::new(Arc::clone(about), index, now));
         }
+        let time = self.time(now);
         let Some(watched) = self.watched.get_mut(&key) else { return false };
+        if watched.is_over {
+            // Its end is told first.
+            return false;
+        }
         watched.seen = true;
         self.indices.touch(watched.index);
-        let value = match alarm.when.rate {
-            None => value.as_ref().and_then(number),
-            Some(window) => {
-                let count = value.as_ref().and_then(count);
-                watched.growth.look(count, now.saturating_duration_since(self.started), window)
-            }
+        let value = match rate {
+            None => value.as_ref().and_then(rows::number),
+            Some(window) => watched.growth.look(value.as_ref().and_then(rows::count), time, window),
         };
-        let was_known = watched.machine.value.is_some();
-        let changed = watched.machine.step(&Rule::of(alarm), value, elapsed);
-        if changed || was_known != value.is_some() {
-            watched.since = now;
-        }
+        let changed = watched.step(rule, value, elapsed, now);
         if changed {
-            let (state, text) =
-                (if watched.machine.raised { "raised" } else { "cleared" }, text(&key, alarm, &watched.machine));
-            tracing::warn!(alarm = key, "{state}: {text}");
+            let state = if watched.machine.raised { "raised" } else { "cleared" };
+            tracing::warn!(alarm = key, "{state}: {}", text(&key, watched));
         }
         changed
     }
@@ -200,15 +284,15 @@ impl Alarms {
                 None => {}
             }
         }
-        let config = Arc::clone(&self.context.config);
-        let root = config.agentx.root.clone();
+        self.watched.retain(|_, watched| watched.sent.is_some() || !watched.is_done());
+        let root = self.context.config.agentx.root.clone();
         let mut ready = Vec::new();
         for (key, watched) in &mut self.watched {
-            let Some(alarm) = config.alarms.0.get(watched.alarm) else { continue };
-            if watched.sent.is_some() || !watched.machine.must_be_told() || watched.machine.value.is_none() {
+            let has_value = watched.machine.value.is_some() || watched.is_over || watched.away >= PATIENCE;
+            if watched.sent.is_some() || !watched.machine.must_be_told() || !has_value {
                 continue;
             }
-            let kind = Kind::of(alarm.when.object, watched.machine.raised);
+            let kind = Kind::of(&watched.about.object, watched.machine.raised);
             if self.desk.may_send(kind, now) {
                 watched.machine.told = Told::Unsure;
                 ready.push((key.clone(), kind));
@@ -222,8 +306,7 @@ impl Alarms {
         }
         for (key, kind) in ready {
             let Some(watched) = self.watched.get_mut(&key) else { continue };
-            let Some(alarm) = config.alarms.0.get(watched.alarm) else { continue };
-            let row = shown(&key, alarm, watched);
+            let row = shown(&key, watched);
             match notice::notification(&root, kind, &row) {
                 Ok(notification) => {
                     let (notification, receipt) = notification.with_receipt();
@@ -240,14 +323,12 @@ impl Alarms {
     }
 
     fn publish(&mut self) {
-        let config = Arc::clone(&self.context.config);
-        let alarm_of = |watched: &Watched| config.alarms.0.get(watched.alarm);
-        let rows: Vec<Row> =
-            self.watched.iter().filter_map(|(key, watched)| Some(shown(key, alarm_of(watched)?, watched))).collect();
+        let watched = || self.watched.iter().filter(|(_, watched)| !watched.is_over);
+        let rows: Vec<Row> = watched().map(|(key, watched)| shown(key, watched)).collect();
         let mut conditions: Vec<Condition> = rows
             .iter()
-            .zip(self.watched.values())
-            .filter(|(_, watched)| watched.machine.raised)
+            .zip(watched())
+            .filter(|(_, (_, watched))| watched.machine.raised)
             .map(|(row, _)| Condition {
                 severity: match row.severity {
                     alarm::Severity::Warning => HealthSeverity::Warning,
@@ -269,9 +350,11 @@ impl Alarms {
     }
 
     fn save(&mut self) {
-        let mut machines: BTreeMap<String, Machine> = self.saved.clone();
-        machines.extend(self.watched.iter().map(|(key, watched)| (key.clone(), watched.machine.clone())));
-        let saved = Saved { indices: Some(self.indices.clone()), machines };
+        let now = Instant::now();
+        let (time, clock) = (self.time(now), clock());
+        let rows = self.watched.iter().map(|(key, watched)| (key.clone(), Kept::of(watched, time, clock))).collect();
+        let saved = Saved { indices: Some(self.indices.clone()), rows };
+        self.last_saved = now;
         let error = self.context.state.save(FILE.0, FILE.1, &saved).err().map(|e| e.to_string());
         if let Some(error) = error.as_ref().filter(|error| self.unsaved.as_ref() != Some(error)) {
             tracing::error!("{error}");
@@ -291,11 +374,13 @@ impl Collector for Alarms {
     fn refresh(&mut self) -> Next {
         let now = Instant::now();
         // Between two looks only receipts are taken.
-        if now.saturating_duration_since(self.last) >= INTERVAL || self.watched.is_empty() {
+        if self.last.is_none_or(|last| now.saturating_duration_since(last) >= INTERVAL) {
             let view = self.context.publisher.view();
             let changed = self.look(&view, now);
             // A number that a row was given is its own for ever.
-            if (changed || self.indices.must_be_saved()) && self.context.notifier.is_some() {
+            let is_old = now.saturating_duration_since(self.last_saved) >= SAVED
+                && self.context.config.alarms.0.iter().any(|alarm| alarm.when.rate.is_some());
+            if (changed || is_old || self.indices.must_be_saved()) && self.context.notifier.is_some() {
                 self.save();
             }
             self.publish();
@@ -311,136 +396,5 @@ impl Collector for Alarms {
             self.tell(&notifier, Instant::now());
             self.save();
         }
-    }
-}
-
-/// The rows a condition is about: what each is called, and the value where there is one. A row that was asked for by name
-/// or index is among them although it is not there.
-fn rows(dictionary: &Dictionary, view: &View, alarm: &Alarm, now: Instant) -> Vec<(String, Option<Value>)> {
-    let object = alarm.when.object;
-    let Some(column) = dictionary.oid(object, &[]) else { return Vec::new() };
-    let get = |index: &[u32]| view.get(&column.child(index), now).ok();
-    let names = dictionary.by_name(object).and_then(|found| {
-        let is_name = |other: &crate::mib::Object| {
-            other.table == found.table && other.syntax == "SnmpAdminString" && other.name.ends_with("Name")
-        };
-        dictionary.objects().filter(|(_, other)| is_name(other)).map(|(oid, _)| oid.clone()).next()
-    });
-    let name = |index: &[u32]| -> Option<String> {
-        match view.get(&names.as_ref()?.child(index), now).ok()? {
-            Value::OctetString(octets) => Some(String::from_utf8_lossy(&octets).into_owned()),
-            _ => None,
-        }
-    };
-    let dotted = |index: &[u32]| index.iter().map(u32::to_string).collect::<Vec<_>>().join(".");
-    match &alarm.when.rows {
-        Rows::Scalar => vec![(String::new(), get(&[0]))],
-        Rows::Index(index) => vec![(dotted(index), get(index))],
-        Rows::All => walk(view, &column, now)
-            .map(|(index, value)| (name(&index).unwrap_or_else(|| dotted(&index)), Some(value)))
-            .collect(),
-        Rows::Name(pattern) => {
-            let mut found: Vec<(String, Option<Value>)> = Vec::new();
-            for (index, value) in names.iter().flat_map(|names| walk(view, names, now)) {
-                if let Value::OctetString(octets) = value
-                    && let text = String::from_utf8_lossy(&octets)
-                    && is_like(&text, pattern)
-                {
-                    found.push((text.into_owned(), get(&index)));
-                }
-            }
-            if found.is_empty() && !pattern.contains('*') {
-                found.push((pattern.clone(), None));
-            }
-            found
-        }
-    }
-}
-
-/// The cells of one column, with their indices.
-fn walk<'a>(view: &'a View, column: &'a Oid, now: Instant) -> impl Iterator<Item = (Vec<u32>, Value)> + 'a {
-    let mut at = column.clone();
-    std::iter::from_fn(move || {
-        let mut name = Oid::new();
-        let value = view.next(at.as_slice(), false, &[], now, &mut name)?;
-        let index = name.as_slice().strip_prefix(column.as_slice())?.to_vec();
-        at = name;
-        Some((index, value))
-    })
-}
-
-/// Whether `text` is like `pattern`, in which `*` stands for any characters.
-fn is_like(text: &str, pattern: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let first = parts.next().unwrap_or_default();
-    let Some(mut rest) = text.strip_prefix(first) else { return false };
-    let mut parts = parts.peekable();
-    if parts.peek().is_none() {
-        return rest.is_empty();
-    }
-    while let Some(part) = parts.next() {
-        if parts.peek().is_none() {
-            return rest.ends_with(part);
-        }
-        let Some(at) = rest.find(part) else { return false };
-        rest = rest.get(at + part.len()..).unwrap_or_default();
-    }
-    true
-}
-
-fn number(value: &Value) -> Option<i64> {
-    match value {
-        Value::Integer(n) => Some(i64::from(*n)),
-        Value::Gauge32(n) | Value::TimeTicks(n) => Some(i64::from(*n)),
-        _ => None,
-    }
-}
-
-fn count(value: &Value) -> Option<Count> {
-    match value {
-        Value::Counter32(n) => Some(Count { value: u64::from(*n), is_wide: false }),
-        Value::Counter64(n) => Some(Count { value: *n, is_wide: true }),
-        _ => None,
-    }
-}
-
-/// A value with what it is in.
-fn with_unit(alarm: &Alarm, value: i64) -> String {
-    let dictionary = alarm::dictionary();
-    let object = dictionary.by_name(alarm.when.object);
-    let label = object.and_then(|object| object.label(i32::try_from(value).ok()?));
-    match (label, object.and_then(|object| object.units)) {
-        (Some(label), _) => label.to_owned(),
-        (None, _) if alarm.when.rate.is_some() => format!("{value} an hour"),
-        (None, Some(units)) => format!("{value} {units}"),
-        (None, None) => value.to_string(),
-    }
-}
-
-/// postfixAlarmText.
-fn text(key: &str, alarm: &Alarm, machine: &Machine) -> String {
-    let value = machine.value.map_or_else(|| "not known".to_owned(), |value| with_unit(alarm, value));
-    format!("{key} is {value} ({})", alarm.when.text)
-}
-
-fn shown(key: &str, alarm: &Alarm, watched: &Watched) -> Row {
-    let machine = &watched.machine;
-    let gauge = |value: i64| u64::try_from(value).unwrap_or(0);
-    Row {
-        index: watched.index,
-        name: key.to_owned(),
-        condition: alarm.when.text.clone(),
-        value: machine.value.map(gauge),
-        raise: gauge(alarm.when.threshold),
-        clear: gauge(alarm.clear.unwrap_or(alarm.when.threshold)),
-        severity: alarm.severity,
-        state: match machine {
-            Machine { value: None, .. } => State::Unknown,
-            Machine { raised: true, .. } => State::Raised,
-            Machine { raised: false, .. } => State::Normal,
-        },
-        since: watched.since,
-        raised: machine.count,
-        text: text(key, alarm, machine),
     }
 }

@@ -16,6 +16,9 @@ use std::{
 /// postfixNotifications below the root: { postfixMIB 0 }.
 const NOTIFICATIONS: u32 = 0;
 
+/// postfixAgentVersion.0 below the root.
+const VERSION: &[u32] = &[1, 1, 2, 1, 0];
+
 /// Its number below postfixNotifications.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
@@ -28,6 +31,7 @@ pub(super) enum Kind {
     SourceFailing = 7,
     SourceRecovered = 8,
     HeldBack = 9,
+    Test = 10,
 }
 
 impl Kind {
@@ -61,6 +65,13 @@ pub(super) fn notification(root: &Oid, kind: Kind, row: &Row) -> Result<Notifica
         object(11, text(&row.text)),
     ];
     Notification::new(root.child(&[NOTIFICATIONS, kind as u32]), objects)
+}
+
+/// postfixTestNotification.
+pub fn test_notification(root: &Oid) -> Result<Notification, NotificationError> {
+    let version = Value::octets(env!("CARGO_PKG_VERSION"));
+    // postfixAgentVersion.0
+    Notification::new(root.child(&[NOTIFICATIONS, Kind::Test as u32]), [(root.child(VERSION), version)])
 }
 
 /// At once of each kind.

@@ -1,11 +1,16 @@
-use super::{engine::*, notice::*, *};
+use super::{engine::*, notice::*, rows::is_like, tables::State, *};
 use crate::{
+    agentx::{Notifications, pdu::Data},
     collect::{
         Context,
         health::{AgentCounters, Health},
     },
-    config::{Config, alarm::Condition as When},
+    config::{
+        Config,
+        alarm::{Alarm, Condition as When},
+    },
     mib::{Get, Index, Publisher, Table, column, text as shown_text},
+    smi::{Objects, Oid},
     state::StateDirectory,
 };
 use proptest::{collection::vec, prelude::*};
@@ -160,16 +165,22 @@ static QUEUES: Table<(u32, &'static str, u64)> = Table {
     ],
 };
 
+const LIST: &str = "alarms: [{ name: full, when: 'postfixQueueMessages[*] > 5', clear: 2, severity: critical },
+    { name: hold, when: 'postfixQueueMessages[postfix hold] > 100' }]";
+
 /// An agent's alarms on a state directory that outlives it.
 fn alarms(directory: &std::path::Path) -> Alarms {
-    let list = "alarms: [{ name: full, when: 'postfixQueueMessages[*] > 5', clear: 2, severity: critical },
-        { name: hold, when: 'postfixQueueMessages[postfix hold] > 100' }]";
+    configured(directory, LIST).0
+}
+
+fn configured(directory: &std::path::Path, list: &str) -> (Alarms, Notifications) {
     let config = Arc::new(crate::config::parse(list, "test").unwrap());
     let publisher = Publisher::new(Config::default().agentx.root, &crate::collect::catalogue());
     let health = Health::new(publisher.clone(), AgentCounters::default());
     let state = StateDirectory::open(directory).unwrap();
-    let (notifier, _) = crate::agentx::notifications(Default::default(), Arc::default());
-    Alarms::new(&Context { notifier: Some(notifier), ..Context::new(config, publisher, health, state) })
+    let (notifier, notifications) = crate::agentx::notifications(Default::default(), Arc::default());
+    let context = Context { notifier: Some(notifier), ..Context::new(config, publisher, health, state) };
+    (Alarms::new(&context), notifications)
 }
 
 fn state(alarms: &Alarms, index: u32) -> Option<Value> {
@@ -216,6 +227,85 @@ fn rows_are_raised_by_name_and_absence_clears_nothing_not_even_after_a_restart()
     assert!(!agent.watched["full: postfix deferred"].machine.raised);
 }
 
+/// The master takes what was sent: the numbers of the notifications.
+fn take(agent: &mut Alarms, sent: &mut Notifications) -> Vec<u32> {
+    let mut numbers = Vec::new();
+    while let Some(notification) = sent.take(Instant::now()) {
+        notification.settle(true);
+        let Data::Value(Value::ObjectId(name)) = &notification.varbinds()[0].data else { panic!("{notification:?}") };
+        numbers.push(*name.as_slice().last().unwrap());
+    }
+    let notifier = agent.context.notifier.clone().unwrap();
+    agent.tell(&notifier, Instant::now());
+    numbers
+}
+
+#[test]
+fn an_alarm_that_is_no_longer_configured_is_told_to_be_over_once_and_forgotten() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut agent, mut sent) = configured(directory.path(), LIST);
+    look(&mut agent, &[(4, "deferred", 9), (5, "hold", 9)]);
+    assert_eq!(take(&mut agent, &mut sent), [1, 1]);
+    look(&mut agent, &[(4, "deferred", 9), (5, "hold", 9)]);
+    assert_eq!(take(&mut agent, &mut sent), [0; 0], "once");
+    drop(agent);
+    // Other rows: `full` is another alarm now, and hold is over; killed before the master has taken that.
+    let list = "alarms: [{ name: full, when: 'postfixQueueMessages[* deferred] > 5' }]";
+    let (mut agent, _) = configured(directory.path(), list);
+    look(&mut agent, &[(4, "deferred", 9), (5, "hold", 9)]);
+    assert!(agent.watched["full: postfix hold"].is_over);
+    drop(agent);
+    let (mut agent, mut sent) = configured(directory.path(), list);
+    look(&mut agent, &[(4, "deferred", 9), (5, "hold", 9)]);
+    assert_eq!(take(&mut agent, &mut sent), [2, 2]);
+    look(&mut agent, &[(4, "deferred", 9), (5, "hold", 9)]);
+    assert_eq!(take(&mut agent, &mut sent), [1], "the new alarm begins when managers know that the old one is over");
+    assert_eq!(agent.watched.keys().collect::<Vec<_>>(), ["full: postfix deferred"]);
+}
+
+#[test]
+fn a_row_that_stays_away_is_forgotten_after_a_day_and_a_raised_one_is_over_after_thirty() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut agent, mut sent) = configured(directory.path(), LIST);
+    look(&mut agent, &[(4, "deferred", 9), (6, "active", 1), (5, "hold", 1)]);
+    assert_eq!(take(&mut agent, &mut sent), [1]);
+    agent.context.publisher.publish([QUEUES.fragment(&[])]);
+    let view = agent.context.publisher.view();
+    let begin = Instant::now();
+    let at = |agent: &mut Alarms, hours: u64| {
+        agent.look(&view, begin + Duration::from_secs(hours * 3_600));
+        agent.watched.keys().cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(at(&mut agent, 1).len(), 4);
+    let left = ["full: postfix deferred", "hold: postfix hold"];
+    assert_eq!(at(&mut agent, 25), left, "a row that was asked for by its name stays");
+    assert_eq!(at(&mut agent, 29 * 24), left);
+    assert!(agent.watched[left[0]].machine.raised, "absence clears nothing");
+    at(&mut agent, 31 * 24);
+    let notifier = agent.context.notifier.clone().unwrap();
+    agent.tell(&notifier, Instant::now());
+    assert_eq!(take(&mut agent, &mut sent), [2]);
+    assert_eq!(agent.watched.keys().collect::<Vec<_>>(), ["hold: postfix hold"]);
+}
+
+#[test]
+fn a_rate_goes_on_after_a_restart_with_what_came_meanwhile_spread_over_the_time_it_took() {
+    let (window, hour) = (Duration::from_secs(60), 3_600_000);
+    let count = |value| Some(Count { value, is_wide: false });
+    let about = Arc::new(About::of(&alarm("rate(postfixMailBounced[*]) > 10/m", None, 0)));
+    let mut watched = kept::new(about, 1, Instant::now());
+    watched.growth.look(count(100), Duration::from_secs(1_000), window);
+    let kept = serde_json::to_vec(&Kept::of(&watched, Duration::from_secs(1_005), 9 * hour)).unwrap();
+    let kept: Kept = serde_json::from_slice(&kept).unwrap();
+    // An hour later the log's reader catches up with an hour's mail in a few seconds.
+    let mut growth = kept.growth(BEGIN, 10 * hour);
+    let mut look = |second: u64, value| growth.look(count(value), BEGIN + Duration::from_secs(second), window);
+    assert_eq!((look(0, 100), look(5, 3_000), look(55, 3_700)), (None, None, None));
+    assert_eq!(look(60, 3_765), Some(3_600), "one a second for an hour, a minute and five seconds");
+    // The clock went back: no sample says anything.
+    assert_eq!(kept.growth(BEGIN, 8 * hour).samples().count(), 0);
+}
+
 /// Number and objects of each notification are those of the module's text.
 #[test]
 fn every_notification_stands_in_the_mib_with_the_objects_that_are_sent() {
@@ -244,6 +334,7 @@ fn every_notification_stands_in_the_mib_with_the_objects_that_are_sent() {
         ("postfixSourceFailing", Kind::SourceFailing),
         ("postfixSourceRecovered", Kind::SourceRecovered),
         ("postfixAlarmsHeldBack", Kind::HeldBack),
+        ("postfixTestNotification", Kind::Test),
     ];
     let text = crate::mib::POSTFIX_MIB_TEXT;
     assert_eq!(text.matches(" NOTIFICATION-TYPE\n").count(), kinds.len());
@@ -253,6 +344,8 @@ fn every_notification_stands_in_the_mib_with_the_objects_that_are_sent() {
             let mut desk = Desk::default();
             desk.hold_back();
             desk.summary(&root, 1, Instant::now()).unwrap()
+        } else if kind == Kind::Test {
+            test_notification(&root).unwrap()
         } else {
             notification(&root, kind, &row).unwrap()
         };
