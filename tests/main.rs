@@ -14,6 +14,7 @@ mod garbage;
 mod grammar;
 mod harness;
 mod hostile;
+mod librenms;
 mod log;
 mod mib;
 mod postfix;
