@@ -21,9 +21,18 @@ pub(crate) fn link_config(config: &Config) -> agentx::Config {
     let mut modules = mib::modules(&collect::catalogue());
     modules.retain(|module| config.standard_mibs || !module.is_standard());
     link.regions = regions(config, &modules);
-    // postfixAgentCapabilities in POSTFIX-AGENTCAPS-MIB: { postfixMIB 3 1 }.
-    let id = config.agentx.root.child(&[3, 1]);
-    link.capabilities = Some(agentx::Capabilities { id, description: description.into() });
+    // POSTFIX-AGENTCAPS-MIB: postfixAgentCapabilities { postfixMIB 3 1 } and postfixStandardCapabilities { postfixMIB 3 2 }.
+    let capabilities = |number, description: &str| agentx::Capabilities {
+        id: config.agentx.root.child(&[3, number]),
+        description: description.into(),
+    };
+    link.capabilities.push(capabilities(1, description));
+    if config.standard_mibs {
+        link.capabilities.push(capabilities(
+            2,
+            concat!("NETWORK-SERVICES-MIB and MTA-MIB by postfix-agentx ", env!("CARGO_PKG_VERSION")),
+        ));
+    }
     link
 }
 

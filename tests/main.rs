@@ -25,6 +25,7 @@ mod queue;
 mod snmp;
 mod snmpd;
 mod standard;
+mod standard_mibs;
 mod status;
 mod stop;
 mod survival;

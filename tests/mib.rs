@@ -15,23 +15,23 @@ const MIB: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/mibs/POSTFIX-MIB.txt");
 
 /// One OBJECT-TYPE of the file.
 #[derive(Debug)]
-struct Object {
-    syntax: String,
-    access: String,
-    oid: Vec<u32>,
+pub(crate) struct Object {
+    pub syntax: String,
+    pub access: String,
+    pub oid: Vec<u32>,
     index: Vec<String>,
     has_units: bool,
     description: String,
 }
 
 #[derive(Debug, Default)]
-struct Module {
-    nodes: BTreeMap<String, Vec<u32>>,
-    objects: BTreeMap<String, Object>,
+pub(crate) struct Module {
+    pub nodes: BTreeMap<String, Vec<u32>>,
+    pub objects: BTreeMap<String, Object>,
 }
 
 /// The tokens of SMIv2: strings whole, comments gone.
-fn tokens(text: &str) -> Vec<String> {
+pub(crate) fn tokens(text: &str) -> Vec<String> {
     let mut tokens = Vec::new();
     let mut rest = text;
     while let Some(c) = rest.chars().next() {
@@ -63,10 +63,11 @@ fn assigned(module: &Module, tokens: &[String], at: usize) -> Vec<u32> {
     oid
 }
 
-fn parse(text: &str) -> Module {
+/// A module's objects by their place below its node `root`.
+pub(crate) fn parse(text: &str, root: &str) -> Module {
     let tokens = tokens(text);
     let mut module = Module::default();
-    module.nodes.insert("postfixMIB".into(), Vec::new());
+    module.nodes.insert(root.into(), Vec::new());
     let position = |from: usize, word: &str| tokens[from..].iter().position(|t| t == word).map(|p| p + from);
     let imports_end = position(0, ";").expect("IMPORTS end");
     for at in imports_end..tokens.len() {
@@ -104,7 +105,7 @@ fn parse(text: &str) -> Module {
 }
 
 fn module() -> Module {
-    parse(&fs::read_to_string(MIB).expect("the MIB file"))
+    parse(&fs::read_to_string(MIB).expect("the MIB file"), "postfixMIB")
 }
 
 /// Whether the file's SYNTAX is what the getter serves.
@@ -119,6 +120,7 @@ fn fits(file: &str, code: Syntax) -> bool {
         Syntax::Text => base == "SnmpAdminString",
         Syntax::DateAndTime => base == "DateAndTime",
         Syntax::TimeTicks => base == "TimeTicks",
+        Syntax::ObjectId => file == "OBJECT IDENTIFIER",
     }
 }
 
@@ -277,8 +279,8 @@ fn the_parser_sees_a_difference() {
     let table: &dyn AnyTable =
         collect::catalogue().into_iter().find(|t| t.name() == "postfixHealthObjects").expect("it");
     let code = [table.entry(), &[3]].concat();
-    assert_eq!(parse(&text).objects["postfixSourcesFailing"].oid, code);
-    assert_ne!(parse(&changed).objects["postfixSourcesFailing"].oid, code);
+    assert_eq!(parse(&text, "postfixMIB").objects["postfixSourcesFailing"].oid, code);
+    assert_ne!(parse(&changed, "postfixMIB").objects["postfixSourcesFailing"].oid, code);
 }
 
 /// The modules in mibs/, by their files' names.

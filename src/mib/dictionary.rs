@@ -109,6 +109,7 @@ impl Dictionary {
                     Syntax::Text => "SnmpAdminString",
                     Syntax::DateAndTime => "DateAndTime",
                     Syntax::TimeTicks => "TimeTicks",
+                    Syntax::ObjectId => "OBJECT IDENTIFIER",
                 };
                 let known = objects.entry(oid);
                 known.or_insert_with(|| Object { name: column.name, table: table.name(), syntax, ..Object::default() });
