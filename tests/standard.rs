@@ -143,6 +143,8 @@ fn every_column_says_what_postfix_did() {
     assert!(rows.iter().any(|(_, pid)| pid.number() == Some(qmgr.into())), "{qmgr} in {rows:?}");
     assert_eq!(text(&snmpd, &format!("1.3.6.1.2.1.25.4.2.1.2.{qmgr}")).as_deref(), Some("qmgr"));
 
+    // What went wrong: deliveries by their code, refusals by the class of their reply.
+    is("mtaGroupOutboundErrorCount", &[1, DELIVERY, 5_001_001], 2);
     is("mtaGroupOutboundErrorCount", &[1, DELIVERY, 4_004_001], 1);
     is("mtaGroupInboundErrorCount", &[1, RECEPTION, 4_000_000], 1);
     is("mtaGroupInboundErrorCount", &[1, RECEPTION, 5_000_000], 4);
