@@ -9,6 +9,7 @@ use super::{
     counters::{ServiceEvents, State},
     flow::Filter,
     reject::DnsList,
+    strangers::{Kind, Strangers},
     template::{Patterns, Template},
 };
 use crate::{
@@ -222,7 +223,7 @@ impl Program {
 /// A tag as resolved once.
 #[derive(Clone, Copy, Debug)]
 enum Resolved {
-    Foreign,
+    Foreign(Kind),
     /// A syslog daemon, which may admit that lines were dropped.
     Syslog,
     Ours(Sender),
@@ -255,6 +256,8 @@ pub struct Source {
     pub counters: SourceCounters,
     /// The last line of the chunk before, for `last message repeated`.
     pub previous: Vec<u8>,
+    /// What was nobody's since the last line that was an instance's.
+    pub(super) strangers: Strangers,
     /// An entry of the journal's export format that goes on.
     export: Export,
     tags: FxHashMap<Box<[u8]>, Resolved>,
@@ -328,6 +331,7 @@ impl Engine {
         let line = record.as_ref().map_or_else(|| Line::split(raw), record::Record::line);
         if !self.options.hosts.is_empty() && !self.options.hosts.iter().any(|host| *host == line.host) {
             source.counters.foreign += 1;
+            source.strangers.note(Kind::Other, b"");
             return;
         }
         if let Some(patterns) = &self.patterns {
@@ -362,11 +366,13 @@ impl Engine {
                 source.counters.suppressed += suppressed(line.text);
                 return;
             }
-            Resolved::Foreign => {
+            Resolved::Foreign(kind) => {
                 source.counters.foreign += 1;
+                source.strangers.note(kind, Tag::new(line.tag).name);
                 return;
             }
         };
+        source.strangers.clear();
         let now = self.now;
         let Some(instance) = self.instances.get_mut(sender.instance) else { return };
         let (severity, body) = text::severity(line.text);
@@ -436,8 +442,9 @@ impl Engine {
         );
         let tag = if tag.name.is_empty() && nameless { bare } else { tag };
         if tag.name.is_empty() {
-            return Resolved::Foreign;
+            return Resolved::Foreign(if whole.is_empty() { Kind::Unread } else { Kind::Other });
         }
+        let stranger = Resolved::Foreign(if program == Program::Unknown { Kind::Other } else { Kind::Postfix });
         // The longest syslog_name wins: `postfix` is a prefix of `postfix/out`.
         let by_name = self.instances.iter().enumerate().filter_map(|(n, i)| {
             Some((i.settings.syslog_name.len(), n, tag.label(i.settings.syslog_name.as_bytes())?))
@@ -458,8 +465,8 @@ impl Engine {
             None if self.options.discover && program != Program::Unknown => self.discover(&tag),
             found => found,
         };
-        let Some((position, label)) = found else { return Resolved::Foreign };
-        let Some(instance) = self.instances.get_mut(position) else { return Resolved::Foreign };
+        let Some((position, label)) = found else { return stranger };
+        let Some(instance) = self.instances.get_mut(position) else { return stranger };
         let reinjects = instance.settings.reinject_labels.iter().any(|l| *l == label);
         let filter = instance.settings.filters.iter().any(|f| f.is_label(label));
         let name = text::name(tag.program);

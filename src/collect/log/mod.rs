@@ -24,6 +24,7 @@ mod rotated;
 mod saved;
 mod senders;
 mod server;
+mod strangers;
 mod stream;
 mod tables;
 mod tail;
@@ -48,7 +49,10 @@ use super::{
     instance::{Instance, UNKNOWN, names_of_0_1_0},
     registry::Registry,
 };
-use crate::config::LogStart;
+use crate::{
+    config::LogStart,
+    postfix::master::{Locks, Master},
+};
 use std::{
     collections::BTreeMap,
     sync::Arc,
@@ -340,14 +344,57 @@ impl LogCollector {
         more
     }
 
+    /// A log of which nothing of a running Postfix is understood tells nothing of it.
+    fn judge(&mut self, due: bool) {
+        for stream in &mut self.streams {
+            let own = stream.users.len() == 1 && stream.source.owner.is_some();
+            let complaint = |position: &usize| {
+                let instance = self.engine.instances.get(*position)?;
+                let before = instance.state.messages.iter().any(|(_, _, message)| message.lines > 0);
+                let name = &instance.settings.syslog_name;
+                stream.source.strangers.complaint(&stream.origin.name(), name, before, own)
+            };
+            // One that is stopped, or that nobody expects to run, has nothing to say.
+            let runs = |position: &usize| {
+                let instance = self.list.as_ref().and_then(|list| list.get(*position));
+                let stopped = |i: &Arc<Instance>| {
+                    i.is_disabled() || Locks::read().master(&i.queue_directory, None) == Master::Stopped
+                };
+                !instance.is_some_and(stopped)
+            };
+            let users = || stream.users.iter().filter_map(|position| Some((position, complaint(position)?)));
+            // Whether it runs costs a look at the system.
+            let found = match users().next() {
+                None => None,
+                Some(_) if !due => continue,
+                Some(_) => users().find(|(position, _)| runs(position)).map(|(_, complaint)| complaint),
+            };
+            self.changed |= found.is_some() != stream.foreign.is_some();
+            if let (Some(complaint), None) = (&found, &stream.foreign) {
+                tracing::error!("{complaint}");
+            }
+            stream.foreign = found;
+        }
+    }
+
     /// Tells health, and decides whose rows are shown.
     fn report(&mut self) {
         let due = self.reported_at.is_none_or(|at| at.elapsed() >= REPORT);
+        self.judge(due);
         for (position, member) in self.members.iter_mut().enumerate().filter(|(_, m)| !m.disabled) {
             let streams = || self.streams.iter().filter(|s| s.twin_of.is_none() && s.users.contains(&position));
             let error = streams().find_map(|s| s.error.as_ref()).or(member.nowhere.as_ref());
             let through = streams().all(|s| s.caught_up);
+            // Another log of the same instance may be understood.
+            let mut complaints = streams().map(|s| s.foreign.as_ref());
+            let foreign = complaints.next().flatten().filter(|_| complaints.all(|foreign| foreign.is_some()));
             let known = match error {
+                None if foreign.is_some() => {
+                    if let (true, Some(complaint)) = (due || member.known, foreign) {
+                        member.source.lost(complaint);
+                    }
+                    false
+                }
                 Some(_) if !due => member.known,
                 Some(_) if member.quiet => {
                     member.source.disabled();

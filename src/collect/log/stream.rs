@@ -56,6 +56,8 @@ pub(super) struct Stream {
     pub caught_up: bool,
     /// Why it cannot be read.
     pub error: Option<String>,
+    /// Why what it says is none of the instances' that log there: nothing of a running one was understood.
+    pub foreign: Option<String>,
     /// When it was last read without an error.
     pub success: Instant,
     /// Seconds since 1970; 0: never.
@@ -84,6 +86,7 @@ impl Stream {
         if let Some(saved) = &saved {
             source.counters = saved.counters;
             source.previous = saved.previous.clone();
+            source.strangers = saved.strangers.clone();
             last_line = saved.last_line;
         }
         Self {
@@ -93,6 +96,7 @@ impl Stream {
             users: Vec::new(),
             caught_up: false,
             error: None,
+            foreign: None,
             success: Instant::now(),
             last_line,
             twin_of: None,
@@ -178,8 +182,9 @@ impl Stream {
             Reader::Journal(journal) if !journal.is_placed() => return self.saved.clone(),
             Reader::Journal(journal) => (None, journal.cursor().map(str::to_owned)),
         };
-        let Source { counters, previous, .. } = &self.source;
-        Some(SavedStream { file, cursor, counters: *counters, previous: previous.clone(), last_line: self.last_line })
+        let Source { counters, previous, strangers, .. } = &self.source;
+        let (previous, strangers) = (previous.clone(), strangers.clone());
+        Some(SavedStream { file, cursor, counters: *counters, previous, strangers, last_line: self.last_line })
     }
 
     /// What an administrator should know although it is read.
@@ -202,6 +207,7 @@ impl Stream {
     pub(super) fn status(&self) -> Status {
         match &self.error {
             _ if self.twin_of.is_some() => Status::Disabled,
+            None if self.foreign.is_some() => Status::Failing,
             None if self.caught_up => Status::Ok,
             None => Status::Starting,
             Some(_) if self.caught_up && self.success.elapsed() < Duration::from_secs(180) => Status::Stale,
@@ -216,7 +222,7 @@ impl Stream {
                 "has the same lines as {other}, and is not read because each would count twice; leave one of them out of \
                  `log: {{ files: … }}`"
             )),
-            None => self.error.clone(),
+            None => self.error.clone().or_else(|| self.foreign.clone()),
         }
     }
 

@@ -218,6 +218,78 @@ fn an_unreadable_log_is_failing_with_a_remedy() {
     assert!(host.number("postfixMailSent", &[1]).is_some());
 }
 
+/// Lines that are nobody's, of one kind each; what the complaint says of them.
+const NOT_UNDERSTOOD: [(&str, &str); 3] = [
+    ("a form that no logger known writes: smtpd 7 connect from h[192.0.2.1]", "nothing in it is understood"),
+    ("mta/smtpd[7]: connect from h[192.0.2.1]", "syslog_name: mta"),
+    ("sshd[7]: Accepted publickey for root from 192.0.2.1 port 22 ssh2", "other programs"),
+];
+
+#[test]
+fn a_log_of_which_nothing_is_understood_is_failing_and_its_counters_absent() {
+    // A log for two instances is nobody's own.
+    for (line, words) in NOT_UNDERSTOOD {
+        let mut host = Host::new(&[("out", "postfix", &["mail.log"]), ("in", "postfix-in", &["mail.log"])]);
+        host.log("mail.log", &[]);
+        let mut agent = host.agent();
+        run_once(&mut agent);
+        assert_eq!(host.number("postfixMailSent", &[1]), Some(0), "nothing has been written");
+        host.log("mail.log", &[line; 2_000]);
+        another(&mut agent);
+        let failing = |host: &Host| {
+            assert_eq!(host.number("postfixMailSent", &[1]), None, "{line}");
+            assert_eq!(host.number("postfixTotalDelivered", &[0]), None, "{line}");
+            assert_eq!(host.number("postfixTemplateDeferred", &[0]), None, "{line}");
+            assert_eq!(host.number("postfixSourceStatus", &[1, 3]), Some(3), "{line}");
+            assert_eq!(host.number("postfixLogFileStatus", &[1]), Some(3), "{line}");
+            assert_eq!(host.number("postfixLogFileLinesForeign", &[1]), Some(2_000), "{line}");
+            let Some(Value::OctetString(error)) = host.value("postfixLogFileError", &[1]) else { panic!("{line}") };
+            let error = String::from_utf8_lossy(&error).into_owned();
+            assert!(error.contains(words), "{error}");
+        };
+        failing(&host);
+        // A restart does not make it zero again.
+        agent.finish();
+        drop(agent);
+        let mut agent = host.agent();
+        run_once(&mut agent);
+        failing(&host);
+        host.log("mail.log", &[SENT]);
+        another(&mut agent);
+        assert_eq!(host.number("postfixMailSent", &[1]), Some(1), "{line}");
+        assert_eq!(host.number("postfixSourceStatus", &[1, 3]), Some(1), "{line}");
+        assert_eq!(host.number("postfixLogFileStatus", &[1]), Some(1), "{line}");
+    }
+}
+
+#[test]
+fn a_quiet_postfix_that_was_understood_once_is_not_missed_among_other_programs() {
+    let mut host = Host::new(&[("postfix", "postfix", &["mail.log"])]);
+    host.log("mail.log", &[]);
+    let mut agent = host.agent();
+    run_once(&mut agent);
+    host.log("mail.log", &[SENT]);
+    host.log("mail.log", &["dovecot[7]: imap-login: Login: user=<a>"; 5_000]);
+    another(&mut agent);
+    assert_eq!(host.number("postfixMailSent", &[1]), Some(1));
+    // The logger was given another form while the agent ran.
+    host.log("mail.log", &["a form that no logger known writes"; 10_000]);
+    another(&mut agent);
+    assert_eq!(host.number("postfixMailSent", &[1]), None);
+}
+
+#[test]
+fn a_journal_without_files_is_none() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().to_str().unwrap();
+    assert!(!journal::has_files(&["/nonexistent", path]));
+    let machine = directory.path().join("0123456789abcdef");
+    fs::create_dir(&machine).unwrap();
+    assert!(!journal::has_files(&[path]));
+    fs::write(machine.join("system.journal"), "").unwrap();
+    assert!(journal::has_files(&[path]));
+}
+
 #[test]
 fn a_state_directory_that_cannot_be_written_is_told_and_tried_again() {
     let mut host = Host::new(&[("postfix", "postfix", &["mail.log"])]);
