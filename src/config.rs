@@ -245,6 +245,9 @@ pub struct Log {
     pub reinject_labels: Vec<String>,
     /// Where a log that was never read before is begun.
     pub from: LogStart,
+    /// Directories into which rotated logs are moved (logrotate's `olddir`), absolute or from the log's own; rotations are
+    /// looked for there too.
+    pub olddir: Vec<PathBuf>,
     /// How many queue ids are remembered to tell a first delivery attempt from a retry.
     pub queue_ids: usize,
     /// Rows of postfixSenderTable an instance.
@@ -258,6 +261,7 @@ impl Default for Log {
             filters: Vec::new(),
             reinject_labels: Vec::new(),
             from: LogStart::End,
+            olddir: Vec::new(),
             queue_ids: 262_144,
             senders: 20,
         }

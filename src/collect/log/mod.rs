@@ -32,7 +32,6 @@ mod template;
 mod twins;
 
 pub use tables::TABLES;
-pub(crate) use tail::is_gzip;
 
 use self::{
     counters::Totals,
@@ -237,7 +236,7 @@ impl LogCollector {
                         },
                         "following"
                     );
-                    Stream::new(origin, index, saved, from_start, self.patience)
+                    Stream::new(origin, index, saved, from_start, &self.context.config.log.olddir, self.patience)
                 }
             };
             stream.source.owner = users.first().copied().filter(|_| own && users.len() == 1);

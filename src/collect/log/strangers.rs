@@ -59,6 +59,11 @@ impl Strangers {
         }
     }
 
+    /// Of a whole file of so many lines: whether all of them, or nearly, are in no form that is read.
+    pub(super) fn unreadable(&self, lines: u64) -> bool {
+        lines > 0 && lines == self.unread + self.postfix + self.others && self.unread > self.postfix + self.others
+    }
+
     /// Why nothing of `syslog_name` in `log` can be believed to be missing, and what to do; `None` where all is well or it is
     /// too early to tell. `before` says that lines of it were once understood, `own` that the log is its alone.
     pub(super) fn complaint(&self, log: &str, syslog_name: &str, before: bool, own: bool) -> Option<String> {

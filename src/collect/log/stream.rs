@@ -69,6 +69,7 @@ pub(super) struct Stream {
     reader: Reader,
     saved: Option<SavedStream>,
     from_start: bool,
+    olddir: Vec<PathBuf>,
     patience: Patience,
 }
 
@@ -79,6 +80,7 @@ impl Stream {
         index: u32,
         saved: Option<SavedStream>,
         from_start: bool,
+        olddir: &[PathBuf],
         patience: Patience,
     ) -> Self {
         let mut source = Source::default();
@@ -104,6 +106,7 @@ impl Stream {
             reader: Reader::Closed,
             saved,
             from_start,
+            olddir: olddir.to_vec(),
             patience,
         }
     }
@@ -129,7 +132,7 @@ impl Stream {
             self.reader = match &self.origin {
                 Origin::File(path) => {
                     let saved = self.saved.as_ref().and_then(|s| s.file.clone());
-                    Reader::File(Box::new(Follower::new(path, saved, self.from_start, self.patience)?))
+                    Reader::File(Box::new(Follower::new(path, &self.olddir, saved, self.from_start, self.patience)?))
                 }
                 Origin::Journal => {
                     let cursor = self.saved.as_ref().and_then(|s| s.cursor.clone());
