@@ -136,6 +136,7 @@ fn result(engine: &Engine, sources: &[(&PathBuf, Source)], senders: usize) -> Ve
             status: 1,
             error: String::new(),
             counters: source.counters,
+            suppressed: Some(source.counters.suppressed),
             behind: 0,
             last_line: 0,
         })

@@ -314,7 +314,17 @@ impl Journal {
 }
 
 /// What every journalctl is told: the mail facility, one JSON object an entry.
-const COMMON: [&str; 3] = ["--output=json", "--no-pager", "SYSLOG_FACILITY=2"];
+/// What journald itself dropped (`Suppressed N messages from …`, `Forwarding to syslog missed N messages`) has no facility of
+/// mail; `+` means or.
+const COMMON: [&str; 7] = [
+    "--output=json",
+    "--no-pager",
+    "SYSLOG_FACILITY=2",
+    "+",
+    "MESSAGE_ID=a596d6fe7bfa4994828e72309e95d61e",
+    "+",
+    "MESSAGE_ID=0027229ca0644181a76c4e92458afa2e",
+];
 
 /// Whether there is a journal; a directory that cannot be listed may have one.
 pub(super) fn has_files(directories: &[&str]) -> bool {

@@ -8,6 +8,7 @@
 //! Where a log that was never read before is begun is configured (`log.from`): at its end by default, so that an old log
 //! does not look like today's mail.
 
+mod admissions;
 pub mod count;
 pub mod counters;
 pub mod engine;
@@ -34,6 +35,7 @@ mod twins;
 pub use tables::TABLES;
 
 use self::{
+    admissions::{Admissions, Admitted},
     counters::Totals,
     engine::{Engine, Options},
     follow::Patience,
@@ -54,6 +56,7 @@ use crate::{
 };
 use std::{
     collections::BTreeMap,
+    path::Path,
     sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -92,6 +95,8 @@ pub struct LogCollector {
     context: Context,
     engine: Engine,
     streams: Vec<Stream>,
+    /// Files in which a syslog daemon tells what it dropped.
+    admissions: Admissions,
     list: Option<InstanceList>,
     /// By position in the engine.
     members: Vec<Member>,
@@ -159,6 +164,7 @@ impl LogCollector {
         Self {
             engine,
             streams: Vec::new(),
+            admissions: Admissions::default(),
             list: None,
             members: Vec::new(),
             files: absent.files.clone().unwrap_or_else(|| Registry::new(1)),
@@ -241,6 +247,12 @@ impl LogCollector {
             };
             stream.source.owner = users.first().copied().filter(|_| own && users.len() == 1);
             stream.source.forget_tags();
+            let direct = |user: &usize| {
+                let file = list.get(*user).and_then(|instance| instance.parameter("maillog_file"));
+                matches!((&stream.origin, file), (Origin::File(path), Some(file)) if path == Path::new(file))
+            };
+            stream.admitted =
+                Admitted::of(&stream.origin, users.iter().all(direct), &self.context.config.log.admissions);
             stream.users = users;
             self.streams.push(stream);
         }
@@ -249,6 +261,10 @@ impl LogCollector {
                 self.absent.streams.insert(stream.origin.name(), saved);
             }
         }
+        let (olddir, patience) = (&self.context.config.log.olddir, self.patience);
+        self.admissions.arrange(&self.streams, &mut self.absent.streams, |origin, saved| {
+            Stream::new(origin, 0, saved, false, olddir, patience)
+        });
         for warning in places.warnings {
             tracing::warn!("{warning}");
         }
@@ -333,6 +349,14 @@ impl LogCollector {
             self.dirty |= new || progress.bytes > 0;
             self.changed |= new || status != stream.status();
             more |= progress.bytes >= SLICE || (progress.bytes > 0 && !stream.caught_up) || stream.is_awaited();
+        }
+        for stream in self.admissions.streams() {
+            let before = (stream.source.counters.suppressed, stream.status());
+            let progress = stream.read(&mut self.engine, SLICE);
+            let new = before != (stream.source.counters.suppressed, stream.status());
+            self.dirty |= progress.bytes > 0;
+            self.changed |= new;
+            more |= progress.bytes >= SLICE;
         }
         let live = self.streams.iter().all(|s| s.caught_up || s.twin_of.is_some());
         for instance in &mut self.engine.instances {
@@ -484,6 +508,7 @@ impl LogCollector {
                 status: s.status() as i32,
                 error: s.complaint().or_else(|| self.save_error.clone()).unwrap_or_default(),
                 counters: s.source.counters,
+                suppressed: self.admissions.suppressed(s, &self.streams),
                 behind: s.behind(),
                 last_line: s.last_line,
             })
@@ -510,6 +535,10 @@ impl LogCollector {
                 streams.push(stream.origin.name());
                 self.absent.streams.insert(stream.origin.name(), saved);
             }
+        }
+        for (key, saved) in self.admissions.save() {
+            streams.push(key.clone());
+            self.absent.streams.insert(key, saved);
         }
         self.absent.template = self.engine.template;
         self.absent.totals = self.totals;

@@ -156,7 +156,8 @@ fn service(service: &instance::Service, syslog_name: &str) -> Service {
         name: service.entry.name.clone(),
         key: service.key(),
         program: service.entry.program().to_owned(),
-        label: service.label_below(syslog_name).map(str::to_owned),
+        label: service.log_label(syslog_name).map(str::to_owned),
+        syslog_name: service.label.clone(),
         index: service.index,
     }
 }

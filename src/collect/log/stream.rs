@@ -1,6 +1,7 @@
 //! One stream of lines and everything that belongs to it.
 
 use super::{
+    admissions::Admitted,
     engine::{Engine, Source},
     follow::{Follower, Patience, Progress},
     journal::Journal,
@@ -50,6 +51,8 @@ pub(super) struct Stream {
     pub index: u32,
     /// How the engine knows it.
     pub source: Source,
+    /// Where its syslog daemon admits what it dropped.
+    pub admitted: Admitted,
     /// Positions of the instances that log here.
     pub users: Vec<usize>,
     /// Everything that was there at the start has been counted.
@@ -95,6 +98,7 @@ impl Stream {
             origin,
             index,
             source,
+            admitted: Admitted::default(),
             users: Vec::new(),
             caught_up: false,
             error: None,
