@@ -6,7 +6,8 @@ use std::path::PathBuf;
 
 /// SNMP subagent for Postfix: serves POSTFIX-MIB to net-snmpd over AgentX.
 ///
-/// Exit status: 0 done; 1 it failed, or `check` found something wrong; 2 wrong usage or configuration.
+/// Exit status: 0 done; 1 it failed, or `check` found something wrong; 2 wrong usage or configuration. `status` has those of
+/// monitoring plugins: 0 ok, 1 warning, 2 critical, 3 unknown.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100)]
 pub struct Cli {
@@ -20,6 +21,9 @@ pub struct Cli {
 pub enum Command {
     /// Serve POSTFIX-MIB until SIGTERM; SIGHUP takes a changed configuration over
     Run(ConfigFile),
+    /// Ask hosts over SNMP how the mail is: queues, mail flow, what waits and why, what is wrong and what to do
+    #[command(after_help = STATUS)]
+    Status(Box<Status>),
     /// Collect once and print every object as `snmpwalk` would, without snmpd and without any MIB installed
     #[command(after_help = DUMP)]
     Dump(Dump),
@@ -37,13 +41,17 @@ pub enum Command {
 
 const CHECK: &str = "Example: as root, which looks as the daemon's user and finds a community in snmpd.conf\n  \
     postfix-agentx check\n\nExit status: 0 all is well; 1 something is wrong; 2 wrong usage or configuration.";
+const STATUS: &str = "Example: this host; two others as SNMPv3 user; a terminal that is left open; a monitoring plugin\n  \
+    postfix-agentx status\n  postfix-agentx status --secrets ~/mail.conf -u monitor mx1.example mx2.example\n  \
+    postfix-agentx status --watch\n  postfix-agentx status --nagios mx1.example\n\n\
+    Exit status, of the worst host: 0 ok; 1 warning; 2 critical; 3 unknown: no answer, no agent there, or wrong usage.";
 const DUMP: &str = "Example: the queues, then one number of them\n  \
     postfix-agentx dump postfixQueueTable\n  postfix-agentx dump --numeric postfixTotalDeferred";
 const MIB: &str = "Example: below an enterprise number of your own, as `agentx: root:` then has to say\n  \
     postfix-agentx mib --root 1.3.6.1.4.1.32473.25 --directory /usr/share/snmp/mibs";
 
 /// Which configuration.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub struct ConfigFile {
     /// Configuration file [default: /etc/postfix-agentx/config.yaml where that exists, else the built-in defaults]
     #[arg(short = 'c', long, value_name = "FILE")]
@@ -87,6 +95,41 @@ pub struct Check {
     #[arg(long)]
     pub json: bool,
     /// Where neither says who asks, snmpd.conf does, if it may be read
+    #[command(flatten)]
+    pub access: Access,
+}
+
+/// Whom to ask, and what to show.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Status {
+    /// Hosts, as snmpget takes them: mail.example, 192.0.2.1:1161, [2001:db8::1]:161 [default: 127.0.0.1]
+    #[arg(value_name = "HOST")]
+    pub hosts: Vec<String>,
+    /// Everything: every instance's queues, every domain, probe, certificate and service; of several hosts more than a line
+    /// each
+    #[arg(short = 'v', long)]
+    pub verbose: bool,
+    /// Stay, and ask again every so often [default of SECONDS: 2s]; q ends it
+    #[arg(short = 'w', long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2s",
+        conflicts_with_all = ["json", "nagios"])]
+    pub watch: Option<String>,
+    /// Print one JSON object, described in docs/status.md
+    #[arg(long, conflicts_with = "nagios")]
+    pub json: bool,
+    /// Print one line with performance data, as monitoring plugins do; one HOST only
+    #[arg(long)]
+    pub nagios: bool,
+    /// How long mail is counted for the numbers a minute; 0 does not wait for them [default: 3s]
+    #[arg(short = 's', long, value_name = "SECONDS")]
+    pub sample: Option<String>,
+    /// Where postfixMIB is [default: what the configuration here says, if it may be read, else 1.3.6.1.4.1.8072.9999.9999.25;
+    /// an agent elsewhere is found by what it announced]
+    #[arg(long, value_name = "OID")]
+    pub root: Option<String>,
+    /// Configuration file, of which `agentx: root:` is taken
+    #[command(flatten)]
+    pub file: ConfigFile,
+    /// Where neither says who asks, and no HOST is given, snmpd.conf here does, if it may be read
     #[command(flatten)]
     pub access: Access,
 }

@@ -47,6 +47,8 @@ pub struct Config {
     pub probes: Vec<probe::Probe>,
     /// The certificates that postconf names.
     pub certificates: probe::Certificates,
+    /// Serve NETWORK-SERVICES-MIB and MTA-MIB as well. Switching it on takes a restart.
+    pub standard_mibs: bool,
 }
 
 impl Default for Config {
@@ -60,6 +62,7 @@ impl Default for Config {
             queue: QueueTables::default(),
             probes: Vec::new(),
             certificates: probe::Certificates::default(),
+            standard_mibs: true,
         }
     }
 }

@@ -10,7 +10,10 @@ use std::{io::stderr, process::ExitCode};
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return commands::usage(&error),
+    };
     let daemon = matches!(cli.command, Command::Run(_));
     // Tools print their findings themselves; the daemon's story goes to standard error, which the service manager keeps.
     let filter = EnvFilter::try_from_env("POSTFIX_AGENTX_LOG")

@@ -12,6 +12,7 @@ pub mod process;
 pub mod queue;
 pub mod registry;
 pub mod runner;
+pub mod standard;
 mod throttled;
 
 pub use throttled::Throttled;
@@ -20,6 +21,7 @@ use crate::{
     agentx::Notifier,
     config::Config,
     mib::{AnyTable, Publisher},
+    smi::Epoch,
     state::StateDirectory,
     stop::Stop,
 };
@@ -45,8 +47,14 @@ impl Registration {
 }
 
 /// All collectors. `health` is the last one: where each runs once, it publishes what the others reported.
-pub static COLLECTORS: &[&Registration] =
-    &[&instance::REGISTRATION, &process::REGISTRATION, &log::REGISTRATION, &queue::REGISTRATION, &health::REGISTRATION];
+pub static COLLECTORS: &[&Registration] = &[
+    &instance::REGISTRATION,
+    &process::REGISTRATION,
+    &log::REGISTRATION,
+    &queue::REGISTRATION,
+    &standard::REGISTRATION,
+    &health::REGISTRATION,
+];
 
 /// Every table the agent serves.
 pub fn catalogue() -> Vec<&'static dyn AnyTable> {
@@ -77,14 +85,16 @@ pub struct Context {
     pub stop: Stop,
     /// Where notifications go; `None` where no session with a master is held (`dump`, `check`).
     pub notifier: Option<Notifier>,
+    /// When the master began, for TimeStamps; never learned where no session is held.
+    pub epoch: Epoch,
 }
 
 impl Context {
     /// No instance is known yet.
     pub fn new(config: Arc<Config>, publisher: Publisher, health: health::Health, state: StateDirectory) -> Self {
-        let (instances, throttled, stop) = Default::default();
+        let (instances, throttled, stop, epoch) = Default::default();
         publisher.set_private(config.privacy);
-        Self { config, publisher, health, instances, state, throttled, stop, notifier: None }
+        Self { config, publisher, health, instances, state, throttled, stop, notifier: None, epoch }
     }
 
     /// For the collectors that follow a changed configuration: what is shared stays, and only they hear of their stop.

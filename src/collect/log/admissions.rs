@@ -39,8 +39,8 @@ impl Admitted {
         if !configured.is_empty() {
             return Self::In(configured.to_vec());
         }
-        let called = |name: &&str| log.file_name().is_some_and(|own| own == *name);
-        if USUAL.iter().any(|name| called(&name)) {
+        let called = |name: &str| log.file_name().is_some_and(|own| own == name);
+        if USUAL.iter().any(|name| called(name)) {
             return Self::Here;
         }
         let beside = USUAL.iter().map(|name| log.with_file_name(name)).find(|file| file.is_file());

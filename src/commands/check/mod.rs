@@ -41,7 +41,7 @@ pub(super) fn run(args: &Check) -> Result<ExitCode, Failure> {
     let conf = SnmpdConf::read(if named.is_empty() { snmpd_conf::files() } else { named }.as_slice());
     let host = asking::value::<Target>("--host", args.host.as_ref())?;
     let named_user = asking::value::<user::UserName>("--user", args.user.as_ref())?;
-    let hows = ask::how(&asking::access(&args.access)?, host.as_ref(), &conf);
+    let hows = asking::how(&asking::access(&args.access)?, host.as_ref(), &conf);
     let file = args.file.config.clone().or_else(user::configured);
     let mut findings = vec![user::take_on(named_user.as_ref())];
     // Only now: a thread has the user that it was started with.
