@@ -42,5 +42,6 @@ pub mod shown;
 pub mod smi;
 pub mod snmp;
 pub mod state;
+pub mod stderr;
 pub mod stop;
 mod wiring;

@@ -39,6 +39,7 @@ need libc6-dev /usr/include/stdio.h
 need make make
 need util-linux setpriv
 need iproute2 ss
+need groff-base groff
 
 # Rust: what is in PATH, if new enough; else Debian's backport for browsers, which follows upstream.
 wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
