@@ -27,7 +27,7 @@ const LONGEST_NAME: usize = 64;
 pub struct Alarms(pub Vec<Alarm>);
 
 /// One threshold.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Alarm {
     /// Begins postfixAlarmName; its state is kept under it.
     pub name: String,
@@ -39,6 +39,14 @@ pub struct Alarm {
     pub hold: Duration,
     /// How bad that is.
     pub severity: Severity,
+}
+
+/// On one line, as in the file.
+impl fmt::Debug for Alarm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, when, clear, hold, severity } = self;
+        write!(f, "{name} when {:?} {} clear {clear:?} for {hold:?} {severity:?}", when.text, when.threshold)
+    }
 }
 
 /// postfixAlarmSeverity.
