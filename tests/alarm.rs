@@ -46,7 +46,7 @@ fn a_stop_is_told_by_name_once_through_a_kill_and_a_restart_of_snmpd_and_so_is_i
     ] {
         assert!(trap.contains(&part), "{part}: {trap}");
     }
-    // The receipt is noted within half a second; killed after that the agent tells it no second time.
+    // The receipt is noted within a tenth of a second; killed after that the agent tells it no second time.
     let noted =
         || std::fs::read_to_string(agent.state_directory().join("alarms")).is_ok_and(|t| t.contains("\"Taken\":true"));
     wait_for("the receipt", PATIENCE, || noted().then_some(()));

@@ -238,6 +238,7 @@ fn number(text: &str, object: &Object, is_rate: bool) -> Result<i64, String> {
         ("seconds", "h") => 3_600,
         ("seconds", "d") => 86_400,
         ("milliseconds", "s") => 1_000,
+        ("", _) => return Err(format!("`{}` has no unit; write the number alone", object.name)),
         (_, unit) => return Err(format!("`{}` is in {units}, not in `{unit}`", object.name)),
     };
     digits.checked_mul(factor).ok_or_else(wrong)
@@ -448,6 +449,7 @@ mod tests {
             ("postfixQueueName[*] > 5", "cannot be compared"),
             ("postfixQueueMessages[*] > 5m", "is in messages, not in `m`"),
             ("postfixQueueMessages[1] > 5", "has 2 parts"),
+            ("postfixAgentUptime > 2s", "has no unit"),
             ("postfixInstanceState[*] == gone", "none of running, stopped, unknown"),
             ("postfixInstanceState[*] = stopped", "is no comparison"),
             ("postfixTotalDeferred", "compares nothing"),

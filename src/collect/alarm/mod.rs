@@ -48,7 +48,7 @@ pub static REGISTRATION: Registration =
 /// From one look to the next.
 const INTERVAL: Duration = Duration::from_secs(5);
 /// While the master has not confirmed what was sent.
-const SOON: Duration = Duration::from_millis(500);
+const SOON: Duration = Duration::from_millis(100);
 /// So many thresholds on rows are watched; rows beyond are left out, and a condition of health says so.
 const ROWS: usize = 4_096;
 /// A row that is not there is forgotten after so long when it is not raised …
