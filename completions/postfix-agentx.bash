@@ -28,6 +28,9 @@ _postfix__agentx() {
             postfix__agentx,mib)
                 cmd="postfix__agentx__subcmd__mib"
                 ;;
+            postfix__agentx,notify)
+                cmd="postfix__agentx__subcmd__notify"
+                ;;
             postfix__agentx,probe)
                 cmd="postfix__agentx__subcmd__probe"
                 ;;
@@ -44,7 +47,7 @@ _postfix__agentx() {
 
     case "${cmd}" in
         postfix__agentx)
-            opts="-h -V --help --version run status dump check probe count mib"
+            opts="-h -V --help --version run status dump check probe notify count mib"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -215,6 +218,28 @@ _postfix__agentx() {
                     return 0
                     ;;
                 -d)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        postfix__subcmd__agentx__subcmd__notify)
+            opts="-c -h --config --test --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -c)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -31,6 +31,7 @@ complete -c postfix-agentx -n "__fish_postfix_agentx_needs_command" -f -a "statu
 complete -c postfix-agentx -n "__fish_postfix_agentx_needs_command" -f -a "dump" -d 'Collect once and print every object as `snmpwalk` would, without snmpd and without any MIB installed'
 complete -c postfix-agentx -n "__fish_postfix_agentx_needs_command" -f -a "check" -d 'Look at configuration, Postfix, rights, state directory and snmpd, and say what to do about each'
 complete -c postfix-agentx -n "__fish_postfix_agentx_needs_command" -f -a "probe" -d 'Run a configured probe once, now, or all of them, and print how long each stage took'
+complete -c postfix-agentx -n "__fish_postfix_agentx_needs_command" -f -a "notify" -d 'Send a test notification through snmpd, so that the way to the managers can be tried'
 complete -c postfix-agentx -n "__fish_postfix_agentx_needs_command" -f -a "count" -d 'Count log files from start to end and print every counter'
 complete -c postfix-agentx -n "__fish_postfix_agentx_needs_command" -f -a "mib" -d 'Print the MIB modules, at another root if you like'
 complete -c postfix-agentx -n "__fish_postfix_agentx_using_subcommand run" -s c -l config -d 'Configuration file [default: /etc/postfix-agentx/config.yaml where that exists, else the built-in defaults]' -r -F
@@ -70,6 +71,9 @@ complete -c postfix-agentx -n "__fish_postfix_agentx_using_subcommand check" -l 
 complete -c postfix-agentx -n "__fish_postfix_agentx_using_subcommand check" -s h -l help -d 'Print help'
 complete -c postfix-agentx -n "__fish_postfix_agentx_using_subcommand probe" -s c -l config -d 'Configuration file [default: /etc/postfix-agentx/config.yaml where that exists, else the built-in defaults]' -r -F
 complete -c postfix-agentx -n "__fish_postfix_agentx_using_subcommand probe" -s h -l help -d 'Print help'
+complete -c postfix-agentx -n "__fish_postfix_agentx_using_subcommand notify" -s c -l config -d 'Configuration file [default: /etc/postfix-agentx/config.yaml where that exists, else the built-in defaults]' -r -F
+complete -c postfix-agentx -n "__fish_postfix_agentx_using_subcommand notify" -l test -d 'Send postfixTestNotification; there is nothing else to send by hand'
+complete -c postfix-agentx -n "__fish_postfix_agentx_using_subcommand notify" -s h -l help -d 'Print help'
 complete -c postfix-agentx -n "__fish_postfix_agentx_using_subcommand count" -s c -l config -d 'Configuration file with log.hosts, log.filters and log.reinject_labels; without it none of them' -r -F
 complete -c postfix-agentx -n "__fish_postfix_agentx_using_subcommand count" -l json -d 'Print one JSON object'
 complete -c postfix-agentx -n "__fish_postfix_agentx_using_subcommand count" -l unrecognised -d 'Print the lines that are not understood instead, up to 10,000 of them: please send them with a report'
