@@ -33,6 +33,8 @@ pub struct Registration {
     pub tables: &'static [&'static dyn AnyTable],
     /// The kinds of sources it reports for each instance. postfixHealth is not ok before all of them have been read.
     pub kinds: &'static [health::SourceKind],
+    /// The kinds of sources it reports once, for the whole host.
+    pub host_kinds: &'static [health::SourceKind],
     /// Takes over what was saved; reads nothing yet.
     pub make: fn(&Context) -> Box<dyn Collector>,
 }
@@ -45,8 +47,14 @@ impl Registration {
 }
 
 /// All collectors. `health` is the last one: where each runs once, it publishes what the others reported.
-pub static COLLECTORS: &[&Registration] =
-    &[&instance::REGISTRATION, &process::REGISTRATION, &log::REGISTRATION, &queue::REGISTRATION, &health::REGISTRATION];
+pub static COLLECTORS: &[&Registration] = &[
+    &instance::REGISTRATION,
+    &process::REGISTRATION,
+    &log::REGISTRATION,
+    &queue::REGISTRATION,
+    &probe::REGISTRATION,
+    &health::REGISTRATION,
+];
 
 /// Every table the agent serves.
 pub fn catalogue() -> Vec<&'static dyn AnyTable> {
@@ -56,6 +64,11 @@ pub fn catalogue() -> Vec<&'static dyn AnyTable> {
 /// The kinds of sources that each instance has.
 pub fn kinds() -> impl Iterator<Item = health::SourceKind> {
     COLLECTORS.iter().flat_map(|collector| collector.kinds).copied()
+}
+
+/// The kinds of sources that the host has once.
+pub fn host_kinds() -> impl Iterator<Item = health::SourceKind> {
+    COLLECTORS.iter().flat_map(|collector| collector.host_kinds).copied()
 }
 
 /// What every collector works with.
