@@ -169,7 +169,7 @@ fn again_and_again(count: i64) {
     site.foreign(1_000);
     let before = site.messages();
     let smtp = format!("smtp: {{ host: 127.0.0.1, port: {} }}", site.postfix.smtp_port());
-    let times = format!("every: 1s, timeout: 1s, from: sender@virtual.test, to: {MAILBOX}");
+    let times = format!("every: 10s, timeout: 10s, from: sender@virtual.test, to: {MAILBOX}");
     let login = site.server(&site.submission, "starttls");
     let snmpd = TestSnmpd::start();
     let mut agent = daemon(
@@ -186,7 +186,7 @@ fn again_and_again(count: i64) {
     );
     let mut shown = Shown::new(&snmpd);
     for probe in 1..=3 {
-        wait_for("successes", PATIENCE + Duration::from_secs(4 * count as u64), || {
+        wait_for("successes", PATIENCE + Duration::from_secs(20 * count as u64), || {
             let moment = shown.all(probe);
             let failures = moment.number("postfixProbeFailures");
             assert!(
@@ -212,8 +212,8 @@ fn again_and_again(count: i64) {
 }
 
 #[test]
-fn three_round_trips_of_each_kind_leave_a_thousand_messages_alone() {
-    again_and_again(3);
+fn two_round_trips_of_each_kind_leave_a_thousand_messages_alone() {
+    again_and_again(2);
 }
 
 #[test]

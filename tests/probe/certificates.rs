@@ -69,7 +69,7 @@ fn files_and_servers_agree_with_openssl() {
     yaml += &server("smtp", &site.submission, "tls: starttls");
     yaml += &server("imap", &site.dovecot.imap, "tls: starttls, protocol: imap");
     yaml += &server("pop3", &site.dovecot.pop3, "tls: starttls, protocol: pop3");
-    yaml += &server("imaps", &site.dovecot.imaps, "tls: implicit");
+    yaml += &server("imaps", &site.dovecot.imaps, "tls: implicit, protocol: imap");
     let snmpd = TestSnmpd::start();
     let agent = daemon(&snmpd, &[&site.postfix], &yaml);
     let mut shown = Shown::new(&snmpd);
@@ -94,7 +94,7 @@ fn files_and_servers_agree_with_openssl() {
     }
     assert_eq!(shown.number("postfixTotalCertificateDaysLeft", &[0]), Some(fewest));
     for (name, status, words) in [
-        ("garbage", UNREADABLE, "garbage.pem"),
+        ("garbage", UNREADABLE, "its DER is damaged"),
         ("closed", UNREADABLE, "let the agent's user read it"),
         ("missing", UNREADABLE, "is the path right?"),
         ("untrusted", UNTRUSTED, "its issuer is CN=Test-CA"),

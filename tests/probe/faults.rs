@@ -27,14 +27,21 @@ fn scripted(answers: &'static [&'static str]) -> u16 {
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             thread::spawn(move || {
-                let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+                let mut reader = BufReader::new(stream.try_clone().unwrap());
                 let mut stream = stream;
                 for (at, answer) in answers.iter().enumerate() {
-                    if at > 0 && lines.next().is_none_or(|line| line.is_err()) {
+                    // What comes after STARTTLS has no lines.
+                    let is_line = at > 0 && !answer.starts_with('\0');
+                    if is_line && !reader.read_line(&mut String::new()).is_ok_and(|octets| octets > 0) {
                         return;
+                    }
+                    if !is_line && at > 0 {
+                        let _ = reader.fill_buf();
                     }
                     let _ = stream.write_all(answer.as_bytes());
                 }
+                // Who hangs up first is the probe.
+                let _ = std::io::copy(&mut reader, &mut std::io::sink());
             });
         }
     });
@@ -66,8 +73,8 @@ fn each_stage_fails_in_its_turn_and_says_so() {
     let other_password =
         |server: &str| server.replace(&site.files.path("password").display().to_string(), &wrong.display().to_string());
     let untrusted = |server: &str| server.replace(&format!("ca_file: {ca}, "), "");
-    let to = |address: &str| format!("from: sender@virtual.test, to: {address}, every: 2s, timeout: 2s");
-    let smtp = |server: String| format!("kind: smtp, every: 2s, timeout: 2s, smtp: {{ {server} }}");
+    let to = |address: &str| format!("from: sender@virtual.test, to: {address}, every: 5s, timeout: 5s");
+    let smtp = |server: String| format!("kind: smtp, every: 5s, timeout: 5s, smtp: {{ {server} }}");
     let imap = |address: &str, smtp: &str, imap: &str| {
         format!("kind: imap, {}, smtp: {{ {smtp} }}, imap: {{ {imap} }}", to(address))
     };
