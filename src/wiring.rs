@@ -18,23 +18,35 @@ use std::sync::Arc;
 pub(crate) fn link_config(config: &Config) -> agentx::Config {
     let description = concat!("postfix-agentx ", env!("CARGO_PKG_VERSION"));
     let mut link = agentx::Config::new(config.agentx.address.clone(), config.agentx.root.clone(), description);
-    link.regions = regions(config, &mib::modules(&collect::catalogue()));
-    // postfixAgentCapabilities in POSTFIX-AGENTCAPS-MIB: { postfixMIB 3 1 }.
-    let id = config.agentx.root.child(&[3, 1]);
-    link.capabilities = Some(agentx::Capabilities { id, description: description.into() });
+    let mut modules = mib::modules(&collect::catalogue());
+    modules.retain(|module| config.standard_mibs || !module.is_standard());
+    link.regions = regions(config, &modules);
+    // POSTFIX-AGENTCAPS-MIB: postfixAgentCapabilities { postfixMIB 3 1 } and postfixStandardCapabilities { postfixMIB 3 2 }.
+    let capabilities = |number, description: &str| agentx::Capabilities {
+        id: config.agentx.root.child(&[3, number]),
+        description: description.into(),
+    };
+    link.capabilities.push(capabilities(1, description));
+    if config.standard_mibs {
+        link.capabilities.push(capabilities(
+            2,
+            concat!("NETWORK-SERVICES-MIB and MTA-MIB by postfix-agentx ", env!("CARGO_PKG_VERSION")),
+        ));
+    }
     link
 }
 
-/// One region a module. What is configured of priorities is about POSTFIX-MIB; another module's is its own.
+/// One region a module, and one for each node that is to be overruled. What is configured of priorities is about POSTFIX-MIB; another module's is its own.
 fn regions(config: &Config, modules: &[&Module]) -> Vec<agentx::Region> {
-    let region = |module: &&Module| {
-        let region = agentx::Region::new(module.root(&config.agentx.root));
+    let region = |module: &Module, node: &[u32]| {
+        let region = agentx::Region::new(module.root(&config.agentx.root).child(node));
         match module.priority {
             Some(priority) => agentx::Region { priority, ..region },
             None => agentx::Region { priority: config.agentx.priority, takeover: config.agentx.takeover, ..region },
         }
     };
-    modules.iter().map(region).collect()
+    let nodes = |module: &Module| std::iter::once(&[][..]).chain(module.overruled.iter().copied()).collect::<Vec<_>>();
+    modules.iter().flat_map(|module| nodes(module).into_iter().map(|node| region(module, node))).collect()
 }
 
 /// Every collector once, on a state directory that is only read. They stay, because their sources last as long as they do.
@@ -66,14 +78,27 @@ mod tests {
 
     #[test]
     fn every_module_is_a_region_with_its_own_priority() {
-        static OTHER: Module = Module { name: "OTHER-MIB", root: Some(&[1, 3, 6, 1, 2, 1, 27]), priority: Some(100) };
+        static OTHER: Module = Module {
+            name: "OTHER-MIB",
+            root: Some(&[1, 3, 6, 1, 2, 1, 27]),
+            priority: Some(100),
+            overruled: &[&[1, 1, 4]],
+        };
         let mut config = Config::default();
         config.agentx.priority = 120;
         config.agentx.takeover = Some(110);
         let regions = regions(&config, &[&mib::POSTFIX_MIB, &OTHER]);
         let shown: Vec<_> = regions.iter().map(|r| (r.subtree.to_string(), r.priority, r.takeover)).collect();
         let root = config.agentx.root.to_string();
-        assert_eq!(shown, [(root, 120, Some(110)), (".1.3.6.1.2.1.27".to_owned(), 100, None)]);
-        assert_eq!(link_config(&config).regions, regions[..1], "what no table names is not registered");
+        let other = [".1.3.6.1.2.1.27", ".1.3.6.1.2.1.27.1.1.4"].map(|name| (name.to_owned(), 100, None));
+        assert_eq!(shown[0], (root, 120, Some(110)));
+        assert_eq!(shown[1..], other);
+        config.standard_mibs = false;
+        assert_eq!(link_config(&config).regions, regions[..1], "what is switched off is not registered");
+        config.standard_mibs = true;
+        let standard = link_config(&config).regions;
+        let names: Vec<_> = standard.iter().map(|region| region.subtree.to_string()).collect();
+        assert_eq!(names[1..3], [".1.3.6.1.2.1.27", ".1.3.6.1.2.1.28"]);
+        assert_eq!(standard.len(), 3 + 15, "and every column that net-snmp's sendmail module has: {names:?}");
     }
 }

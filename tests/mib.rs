@@ -15,23 +15,23 @@ const MIB: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/mibs/POSTFIX-MIB.txt");
 
 /// One OBJECT-TYPE of the file.
 #[derive(Debug)]
-struct Object {
-    syntax: String,
-    access: String,
-    oid: Vec<u32>,
+pub(crate) struct Object {
+    pub syntax: String,
+    pub access: String,
+    pub oid: Vec<u32>,
     index: Vec<String>,
     has_units: bool,
     description: String,
 }
 
 #[derive(Debug, Default)]
-struct Module {
-    nodes: BTreeMap<String, Vec<u32>>,
-    objects: BTreeMap<String, Object>,
+pub(crate) struct Module {
+    pub nodes: BTreeMap<String, Vec<u32>>,
+    pub objects: BTreeMap<String, Object>,
 }
 
 /// The tokens of SMIv2: strings whole, comments gone.
-fn tokens(text: &str) -> Vec<String> {
+pub(crate) fn tokens(text: &str) -> Vec<String> {
     let mut tokens = Vec::new();
     let mut rest = text;
     while let Some(c) = rest.chars().next() {
@@ -63,10 +63,11 @@ fn assigned(module: &Module, tokens: &[String], at: usize) -> Vec<u32> {
     oid
 }
 
-fn parse(text: &str) -> Module {
+/// A module's objects by their place below its node `root`.
+pub(crate) fn parse(text: &str, root: &str) -> Module {
     let tokens = tokens(text);
     let mut module = Module::default();
-    module.nodes.insert("postfixMIB".into(), Vec::new());
+    module.nodes.insert(root.into(), Vec::new());
     let position = |from: usize, word: &str| tokens[from..].iter().position(|t| t == word).map(|p| p + from);
     let imports_end = position(0, ";").expect("IMPORTS end");
     for at in imports_end..tokens.len() {
@@ -104,7 +105,7 @@ fn parse(text: &str) -> Module {
 }
 
 fn module() -> Module {
-    parse(&fs::read_to_string(MIB).expect("the MIB file"))
+    parse(&fs::read_to_string(MIB).expect("the MIB file"), "postfixMIB")
 }
 
 /// Whether the file's SYNTAX is what the getter serves.
@@ -119,14 +120,19 @@ fn fits(file: &str, code: Syntax) -> bool {
         Syntax::Text => base == "SnmpAdminString",
         Syntax::DateAndTime => base == "DateAndTime",
         Syntax::TimeTicks => base == "TimeTicks",
+        Syntax::ObjectId => file == "OBJECT IDENTIFIER",
     }
+}
+
+/// The tables of POSTFIX-MIB.
+fn catalogue() -> Vec<&'static dyn AnyTable> {
+    collect::catalogue().into_iter().filter(|table| table.module().name == "POSTFIX-MIB").collect()
 }
 
 /// Name, OID below the root and SYNTAX of everything the code serves.
 fn served() -> Vec<(String, Vec<u32>, Syntax)> {
-    collect::catalogue()
+    catalogue()
         .iter()
-        .filter(|table| table.module().name == "POSTFIX-MIB")
         .flat_map(|table| {
             table.columns().into_iter().map(|c| {
                 let oid = [table.entry(), &[c.number]].concat();
@@ -170,7 +176,7 @@ fn every_readable_object_of_the_file_is_served() {
 #[test]
 fn tables_and_nodes_have_the_names_and_places_of_the_file() {
     let module = module();
-    for table in collect::catalogue() {
+    for table in catalogue() {
         let file = &module.nodes[table.name()];
         match module.objects.get(table.name()) {
             Some(_) => {
@@ -205,7 +211,7 @@ fn the_kinds_of_sources_are_those_of_the_file() {
 
 #[test]
 fn no_entry_is_a_prefix_of_another() {
-    let catalogue = collect::catalogue();
+    let catalogue = catalogue();
     for a in &catalogue {
         for b in &catalogue {
             assert!(a.name() == b.name() || !b.entry().starts_with(a.entry()), "{} and {}", a.name(), b.name());
@@ -255,7 +261,7 @@ fn the_capabilities_include_every_group_of_the_module() {
 #[test]
 fn the_document_shows_every_table() {
     let document = fs::read_to_string(common::repository().join("docs/mib.md")).expect("docs/mib.md");
-    let tables = collect::catalogue().into_iter().map(|t| t.name()).filter(|name| name.ends_with("Table"));
+    let tables = catalogue().into_iter().map(|t| t.name()).filter(|name| name.ends_with("Table"));
     let missing: Vec<_> = tables.filter(|name| !document.contains(&format!("**{name}**"))).collect();
     assert!(missing.is_empty(), "{missing:?}");
     // What it shows exists: no example outlives its object.
@@ -273,8 +279,8 @@ fn the_parser_sees_a_difference() {
     let table: &dyn AnyTable =
         collect::catalogue().into_iter().find(|t| t.name() == "postfixHealthObjects").expect("it");
     let code = [table.entry(), &[3]].concat();
-    assert_eq!(parse(&text).objects["postfixSourcesFailing"].oid, code);
-    assert_ne!(parse(&changed).objects["postfixSourcesFailing"].oid, code);
+    assert_eq!(parse(&text, "postfixMIB").objects["postfixSourcesFailing"].oid, code);
+    assert_ne!(parse(&changed, "postfixMIB").objects["postfixSourcesFailing"].oid, code);
 }
 
 /// The modules in mibs/, by their files' names.

@@ -42,7 +42,7 @@ pub async fn try_register(mut config: Config) -> Result<String, CheckError> {
 /// Connects, opens a session, and closes it. Nothing is registered. Returns where, as text.
 pub async fn try_open(mut config: Config) -> Result<String, CheckError> {
     config.regions.clear();
-    config.capabilities = None;
+    config.capabilities.clear();
     match attempt(config, |status| !matches!(status, Status::Starting)).await {
         Status::Open(address) | Status::Registered(address) => Ok(address),
         Status::Disconnected(why) => Err(CheckError::Connect(why)),

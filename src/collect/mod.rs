@@ -12,6 +12,7 @@ pub mod process;
 pub mod queue;
 pub mod registry;
 pub mod runner;
+pub mod standard;
 mod throttled;
 
 pub use throttled::Throttled;
@@ -20,6 +21,7 @@ use crate::{
     agentx::Notifier,
     config::Config,
     mib::{AnyTable, Publisher},
+    smi::Epoch,
     state::StateDirectory,
     stop::Stop,
 };
@@ -53,6 +55,7 @@ pub static COLLECTORS: &[&Registration] = &[
     &log::REGISTRATION,
     &queue::REGISTRATION,
     &probe::REGISTRATION,
+    &standard::REGISTRATION,
     &health::REGISTRATION,
 ];
 
@@ -90,14 +93,16 @@ pub struct Context {
     pub stop: Stop,
     /// Where notifications go; `None` where no session with a master is held (`dump`, `check`).
     pub notifier: Option<Notifier>,
+    /// When the master began, for TimeStamps; never learned where no session is held.
+    pub epoch: Epoch,
 }
 
 impl Context {
     /// No instance is known yet.
     pub fn new(config: Arc<Config>, publisher: Publisher, health: health::Health, state: StateDirectory) -> Self {
-        let (instances, throttled, stop) = Default::default();
+        let (instances, throttled, stop, epoch) = Default::default();
         publisher.set_private(config.privacy);
-        Self { config, publisher, health, instances, state, throttled, stop, notifier: None }
+        Self { config, publisher, health, instances, state, throttled, stop, notifier: None, epoch }
     }
 
     /// For the collectors that follow a changed configuration: what is shared stays, and only they hear of their stop.

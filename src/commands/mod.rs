@@ -5,8 +5,10 @@ mod check;
 mod count;
 mod dump;
 mod mib;
+mod papers;
 mod probe;
 mod run;
+mod status;
 
 use crate::{
     child,
@@ -15,10 +17,11 @@ use crate::{
     config::ConfigError,
     shown::escaped,
     state::StateError,
+    stderr,
     stop::Stop,
 };
 use std::{
-    io,
+    env, io,
     process::{self, ExitCode},
     thread,
     time::Duration,
@@ -29,16 +32,41 @@ use tokio::signal::unix::{SignalKind, signal};
 pub fn run(cli: &Cli) -> ExitCode {
     let result = match &cli.command {
         Command::Run(file) => run::run(file.config.as_deref()),
+        Command::Status(args) => return status::run(args),
         Command::Dump(args) => dump::run(args),
         Command::Check(args) => check::run(args),
         Command::Probe(args) => probe::run(args.file.config.as_deref(), args.name.as_deref()),
         Command::Count(args) => count::run(args),
         Command::Mib(args) => mib::run(args),
+        Command::Papers(args) => papers::run(args),
     };
     result.unwrap_or_else(|failure| {
-        eprintln!("postfix-agentx: {}", in_lines(&failure.to_string()));
+        complain(&failure);
         failure.exit_code()
     })
+}
+
+/// What clap has to say: help, version, or what is wrong with the command line. Of `status`, which monitoring runs, wrong
+/// usage is 3 as everything unknown is; 2 would be an alarm.
+pub fn usage(error: &clap::Error) -> ExitCode {
+    let plugin = env::args_os().nth(1).is_some_and(|command| command == "status");
+    // Nobody reads it any more.
+    let _ = error.print();
+    match u8::try_from(error.exit_code()) {
+        Ok(2) if plugin => ExitCode::from(3),
+        Ok(code) => ExitCode::from(code),
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn complain(failure: &Failure) {
+    let text = in_lines(&failure.to_string());
+    if stderr::is_journal() {
+        // The journal takes each line for an entry.
+        text.lines().for_each(|line| eprintln!("<3>{line}"));
+    } else {
+        eprintln!("postfix-agentx: {text}");
+    }
 }
 
 /// A message may have lines of its own (a place in the configuration, with what is written there), and nothing else that is

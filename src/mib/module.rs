@@ -12,12 +12,20 @@ pub struct Module {
     pub root: Option<&'static [u32]>,
     /// Registration priority (RFC 2741 §7.1.4.1); the smaller wins. `None`: `agentx: priority` of the configuration.
     pub priority: Option<u8>,
+    /// Nodes below the root that are registered on their own as well: a master that answers there itself has a longer name
+    /// than the root's, which wins (RFC 2741 §7.1.5) unless it is registered too.
+    pub overruled: &'static [&'static [u32]],
 }
 
 /// The module of every table that names no other one.
-pub static POSTFIX_MIB: Module = Module { name: "POSTFIX-MIB", root: None, priority: None };
+pub static POSTFIX_MIB: Module = Module { name: "POSTFIX-MIB", root: None, priority: None, overruled: &[] };
 
 impl Module {
+    /// Whether it is one of the IETF's, at mib-2.
+    pub fn is_standard(&self) -> bool {
+        self.root.is_some_and(|root| root.starts_with(&[1, 3, 6, 1, 2, 1]))
+    }
+
     /// Its root, where the configuration says `configured`.
     pub fn root(&self, configured: &Oid) -> Oid {
         self.root.map_or_else(|| configured.clone(), Oid::from)

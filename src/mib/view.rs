@@ -27,6 +27,12 @@ impl View {
         Some((position, name.strip_prefix(self.entries.get(position)?.as_slice())))
     }
 
+    /// Since when an age is counted: more exactly than its value says.
+    pub fn since(&self, name: &[u32], now: Instant) -> Option<Instant> {
+        let (position, rest) = self.seek(name)?;
+        self.fragments.get(position)?.since(rest?, now)
+    }
+
     /// All objects in SNMP order, as `now` shows them.
     pub fn walk(&self, now: Instant) -> impl Iterator<Item = (Oid, Value)> + '_ {
         let mut at = Oid::new();
@@ -292,8 +298,8 @@ mod tests {
         ],
     };
 
-    static BEFORE: Module = Module { name: "BEFORE-MIB", root: Some(&[1, 1]), priority: Some(100) };
-    static BEHIND: Module = Module { name: "BEHIND-MIB", root: Some(&[1, 2, 3]), priority: None };
+    static BEFORE: Module = Module { name: "BEFORE-MIB", root: Some(&[1, 1]), priority: Some(100), overruled: &[] };
+    static BEHIND: Module = Module { name: "BEHIND-MIB", root: Some(&[1, 2, 3]), priority: None, overruled: &[] };
 
     /// The same entry as another table has in another module.
     static SMALL: TableOf<u32> = TableOf {

@@ -1,7 +1,7 @@
 //! The socket: sends a question until it is answered or the patience is at its end.
 
 use super::{
-    message::{Answer, Binding, Kind, Request, Response},
+    message::{Binding, Kind, Request, Response},
     session::{Identity, Ids, Refusal, Reply, Session},
     target::Target,
 };
@@ -19,8 +19,6 @@ const MAX_DATAGRAM: usize = 65_536;
 const MAX_AGAIN: u32 = 4;
 /// Of a name server that does not answer.
 const RESOLVE: Duration = Duration::from_secs(5);
-/// How many bindings a walk asks for at once. snmpd gives what fits.
-const REPETITIONS: u32 = 50;
 
 /// How long an answer may take and how often a question is sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,21 +33,6 @@ pub struct Patience {
 impl Default for Patience {
     fn default() -> Self {
         Self { timeout: Duration::from_secs(1), retries: 5 }
-    }
-}
-
-/// How much a walk may bring before it is left.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Bindings.
-    pub bindings: usize,
-    /// From first to last.
-    pub time: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { bindings: 100_000, time: Duration::from_secs(60) }
     }
 }
 
@@ -223,39 +206,6 @@ impl Client {
         names: &[Oid],
     ) -> Result<Vec<Binding>, SnmpError> {
         self.ask(Request { kind: Kind::GetBulk { non_repeaters, repetitions }, names }).await
-    }
-
-    /// All values below `root`, in order.
-    pub async fn walk(&mut self, root: &Oid, limits: Limits) -> Result<Vec<Binding>, SnmpError> {
-        let deadline = Instant::now() + limits.time;
-        let mut repetitions = REPETITIONS;
-        let mut found: Vec<Binding> = Vec::new();
-        loop {
-            let before = found.last().map_or(root, |last| &last.name).clone();
-            let part = match self.get_bulk(0, repetitions, std::slice::from_ref(&before)).await {
-                Err(SnmpError::Status { status: 1, .. }) if repetitions > 1 => {
-                    repetitions /= 2;
-                    continue;
-                }
-                part => part?,
-            };
-            if part.is_empty() {
-                return Err(SnmpError::Mismatch);
-            }
-            for binding in part {
-                if binding.answer == Answer::EndOfMibView || !binding.name.starts_with(root) {
-                    return Ok(found);
-                }
-                let before = found.last().map_or(root, |last| &last.name);
-                if binding.name <= *before {
-                    return Err(SnmpError::NotIncreasing { before: before.clone(), after: binding.name });
-                }
-                found.push(binding);
-            }
-            if found.len() > limits.bindings || Instant::now() > deadline {
-                return Err(SnmpError::TooMuch(limits.bindings, limits.time));
-            }
-        }
     }
 
     async fn ask(&mut self, request: Request<'_>) -> Result<Vec<Binding>, SnmpError> {

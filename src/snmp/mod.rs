@@ -20,8 +20,10 @@ pub mod session;
 pub mod snmpd_conf;
 mod target;
 pub mod usm;
+mod walk;
 
 pub use access::{Access, AccessError, Credentials, seconds};
-pub use client::{Client, Limits, Patience, SnmpError};
+pub use client::{Client, Patience, SnmpError};
 pub use message::{Answer, Binding, Kind, Request, Response};
 pub use target::{Target, TargetError};
+pub use walk::Limits;

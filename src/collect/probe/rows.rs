@@ -182,28 +182,6 @@ fn target(probe: &Probe) -> String {
     }
 }
 
-/// The servers it connects to.
-fn servers(probe: &Probe) -> Vec<&Server> {
-    match &probe.kind {
-        Kind::Smtp(smtp) => vec![&smtp.server],
-        Kind::Certificate(certificate) => match &certificate.at {
-            CertificateAt::File(_) => Vec::new(),
-            CertificateAt::Server(server, _) => vec![server],
-        },
-        Kind::RoundTrip(trip) => {
-            let submit = match &trip.submit {
-                Submit::Smtp(server) => Some(server),
-                Submit::Sendmail(_) => None,
-            };
-            let retrieve = match &trip.retrieve {
-                Retrieve::Imap { server, .. } | Retrieve::Pop3(server) => Some(server),
-                Retrieve::Maildir(_) => None,
-            };
-            submit.into_iter().chain(retrieve).collect()
-        }
-    }
-}
-
 /// The weakest of its connections; `None` where it has none.
 fn tls(probe: &Probe) -> Option<Tls> {
     let verify = match &probe.kind {
@@ -216,7 +194,7 @@ fn tls(probe: &Probe) -> Option<Tls> {
         _ if server.verify || verify => Tls::Verified,
         _ => Tls::Unverified,
     };
-    servers(probe).into_iter().map(one).min()
+    probe.servers().into_iter().map(one).min()
 }
 
 /// The stages it can go through.

@@ -5,6 +5,7 @@
 
 mod agents;
 mod ask;
+mod probes;
 mod report;
 mod sources;
 mod user;
@@ -41,7 +42,7 @@ pub(super) fn run(args: &Check) -> Result<ExitCode, Failure> {
     let conf = SnmpdConf::read(if named.is_empty() { snmpd_conf::files() } else { named }.as_slice());
     let host = asking::value::<Target>("--host", args.host.as_ref())?;
     let named_user = asking::value::<user::UserName>("--user", args.user.as_ref())?;
-    let hows = ask::how(&asking::access(&args.access)?, host.as_ref(), &conf);
+    let hows = asking::how(&asking::access(&args.access)?, host.as_ref(), &conf);
     let file = args.file.config.clone().or_else(user::configured);
     let mut findings = vec![user::take_on(named_user.as_ref())];
     // Only now: a thread has the user that it was started with.
@@ -90,8 +91,10 @@ pub(super) fn run(args: &Check) -> Result<ExitCode, Failure> {
     findings.push(agent(&runs, tree));
     findings.push(snmpd(&config, &session, !runs.is_empty() || tree.is_some(), &conf));
     findings.extend(once.context.state.refused().map(|e| Finding::wrong("state", "state directory", &e.to_string())));
+    probes::probes(&config, &mut findings);
     sources::sources(&once.context, &dictionary, &view, &mut findings);
-    once.context.instances.current().iter().for_each(|instance| sources::labels(instance, &mut findings));
+    let instances = once.context.instances.current();
+    instances.iter().for_each(|instance| sources::labels(instance, &instances, &mut findings));
     let about = ask::Circumstances { config: &config, conf: &conf, running: !runs.is_empty(), session: &session };
     findings.push(ask::judge(&seen, hows.get(number), &about));
     print(&findings, args)
