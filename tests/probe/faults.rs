@@ -60,7 +60,7 @@ fn each_stage_fails_in_its_turn_and_says_so() {
         },
         |dovecot| {
             dovecot.quota("1k").config(&format!(
-                "service quota-status {{\n  executable = quota-status -p postfix\n  client_limit = 1\n  inet_listener {{\n    address = 127.0.0.1\n    port = {policy}\n  }}\n}}\nplugin {{\n  quota_status_success = DUNNO\n  quota_status_nouser = DUNNO\n  quota_status_overquota = \"552 5.2.2 Mailbox is over quota\"\n}}\n"
+                "auth_username_format = %Ln\nservice quota-status {{\n  executable = quota-status -p postfix\n  client_limit = 1\n  inet_listener {{\n    address = 127.0.0.1\n    port = {policy}\n  }}\n}}\nplugin {{\n  quota_status_success = DUNNO\n  quota_status_nouser = DUNNO\n  quota_status_overquota = \"552 5.2.2 Mailbox is over quota\"\n}}\n"
             ))
         },
     );
