@@ -36,6 +36,8 @@ pub struct Registration {
     pub tables: &'static [&'static dyn AnyTable],
     /// The kinds of sources it reports for each instance. postfixHealth is not ok before all of them have been read.
     pub kinds: &'static [health::SourceKind],
+    /// The kinds of sources it reports once, for the whole host.
+    pub host_kinds: &'static [health::SourceKind],
     /// Takes over what was saved; reads nothing yet.
     pub make: fn(&Context) -> Box<dyn Collector>,
 }
@@ -53,6 +55,7 @@ pub static COLLECTORS: &[&Registration] = &[
     &process::REGISTRATION,
     &log::REGISTRATION,
     &queue::REGISTRATION,
+    &probe::REGISTRATION,
     &alarm::REGISTRATION,
     &standard::REGISTRATION,
     &health::REGISTRATION,
@@ -66,6 +69,11 @@ pub fn catalogue() -> Vec<&'static dyn AnyTable> {
 /// The kinds of sources that each instance has.
 pub fn kinds() -> impl Iterator<Item = health::SourceKind> {
     COLLECTORS.iter().flat_map(|collector| collector.kinds).copied()
+}
+
+/// The kinds of sources that the host has once.
+pub fn host_kinds() -> impl Iterator<Item = health::SourceKind> {
+    COLLECTORS.iter().flat_map(|collector| collector.host_kinds).copied()
 }
 
 /// What every collector works with.

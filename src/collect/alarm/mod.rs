@@ -42,8 +42,13 @@ use std::{
 use tables::{ALARMS, Row};
 
 /// See [`super::COLLECTORS`].
-pub static REGISTRATION: Registration =
-    Registration { name: "alarm", tables: TABLES, kinds: &[], make: |context| Box::new(Alarms::new(context)) };
+pub static REGISTRATION: Registration = Registration {
+    name: "alarm",
+    tables: TABLES,
+    kinds: &[],
+    host_kinds: &[],
+    make: |context| Box::new(Alarms::new(context)),
+};
 
 /// From one look to the next.
 const INTERVAL: Duration = Duration::from_secs(5);
