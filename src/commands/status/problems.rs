@@ -24,14 +24,10 @@ pub(super) fn report(host: &str, address: Option<SocketAddr>, asked: Result<Answ
         }
         Err(trouble) => {
             let text = escaped(trouble.to_string());
-            let problem = Problem {
-                severity: Severity::Unknown,
-                subject: "SNMP".to_owned(),
-                text: text.clone(),
-                remedy: Vec::new(),
-            };
+            let problem = Problem { severity: Severity::Unknown, subject: "SNMP".to_owned(), text, remedy: Vec::new() };
             let (status, problems) = (Severity::Unknown, vec![problem]);
-            Report { host, address, status, summary: text, problems, notes: Vec::new(), mail: None }
+            let summary = escaped(trouble.short());
+            Report { host, address, status, summary, problems, notes: Vec::new(), mail: None }
         }
     }
 }
