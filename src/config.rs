@@ -248,6 +248,12 @@ pub struct Log {
     pub reinject_labels: Vec<String>,
     /// Where a log that was never read before is begun.
     pub from: LogStart,
+    /// Where the syslog daemon writes its own messages, above all how many lines it dropped; empty: `syslog` or `messages`
+    /// beside the log.
+    pub admissions: Vec<PathBuf>,
+    /// Directories into which rotated logs are moved (logrotate's `olddir`), absolute or from the log's own; rotations are
+    /// looked for there too.
+    pub olddir: Vec<PathBuf>,
     /// How many queue ids are remembered to tell a first delivery attempt from a retry.
     pub queue_ids: usize,
     /// Rows of postfixSenderTable an instance.
@@ -261,6 +267,8 @@ impl Default for Log {
             filters: Vec::new(),
             reinject_labels: Vec::new(),
             from: LogStart::End,
+            admissions: Vec::new(),
+            olddir: Vec::new(),
             queue_ids: 262_144,
             senders: 20,
         }

@@ -33,6 +33,7 @@ mod child;
 pub mod cli;
 pub mod collect;
 pub mod commands;
+mod compressed;
 pub mod config;
 pub mod mib;
 pub mod postfix;

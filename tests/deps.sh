@@ -25,6 +25,10 @@ need dovecot-pop3d /usr/lib/dovecot/pop3
 need swaks swaks
 need pflogsumm pflogsumm
 need openssl openssl
+# What logrotate may compress with.
+need bzip2 bzip2
+need xz-utils xz
+need zstd zstd
 need libsnmp-base /usr/share/snmp/mibs/NET-SNMP-MIB.txt
 # For the examples of net-snmp's own agent library that the AgentX tests talk to, and for Rust's linker.
 need libsnmp-dev net-snmp-config

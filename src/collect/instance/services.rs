@@ -27,8 +27,13 @@ impl Service {
 
     /// What stands in its log lines between the instance's syslog_name and the program; `None` where that does not tell it
     /// from others.
-    pub fn label_below<'a>(&'a self, syslog_name: &str) -> Option<&'a str> {
-        self.label.as_deref()?.strip_prefix(syslog_name)?.strip_prefix('/')
+    pub fn log_label<'a>(&'a self, syslog_name: &str) -> Option<&'a str> {
+        let label = self.label.as_deref()?;
+        match label.strip_prefix(syslog_name) {
+            Some("") => None,
+            Some(rest) if rest.starts_with('/') => rest.get(1..),
+            _ => Some(label),
+        }
     }
 }
 
@@ -81,8 +86,8 @@ pub(crate) mod tests {
         let text = "25 inet n - n - - smtpd\n587 inet n - n - - smtpd -o syslog_name=postfix/submission\n\
                     x inet n - n - - smtpd -o syslog_name=other/x\n";
         let services = services(text);
-        let labels: Vec<_> = services.iter().map(|service| service.label_below("postfix")).collect();
-        assert_eq!(labels, [None, Some("submission"), None]);
+        let labels: Vec<_> = services.iter().map(|service| service.log_label("postfix")).collect();
+        assert_eq!(labels, [None, Some("submission"), Some("other/x")]);
         assert_eq!(services[1].key(), "587/inet");
     }
 }
