@@ -49,6 +49,11 @@ pub struct Config {
     pub certificates: probe::Certificates,
     /// Serve NETWORK-SERVICES-MIB and MTA-MIB as well. Switching it on takes a restart.
     pub standard_mibs: bool,
+    /// Serve what LibreNMS's own Postfix application reads below NET-SNMP-EXTEND-MIB. Switching it on takes a restart.
+    pub librenms: bool,
+    /// How often LibreNMS polls: what it draws of mail is counted over so long.
+    #[serde(deserialize_with = "duration")]
+    pub librenms_step: Duration,
 }
 
 impl Default for Config {
@@ -63,6 +68,8 @@ impl Default for Config {
             probes: Vec::new(),
             certificates: probe::Certificates::default(),
             standard_mibs: true,
+            librenms: false,
+            librenms_step: Duration::from_secs(300),
         }
     }
 }

@@ -15,6 +15,7 @@ mod grammar;
 mod harness;
 mod hostile;
 mod journal;
+mod librenms;
 mod log;
 mod mib;
 mod papers;

@@ -137,6 +137,12 @@ fn every_column_says_what_postfix_did() {
     is("mtaGroupHierarchy", &[1, group("postfix deferred")], -1);
     is("mtaGroupAccumulatedInboundAssociations", &[1, smtpd], sessions + 1);
 
+    // A process of Postfix is the row of HOST-RESOURCES-MIB that its number says: hrSWRunName.
+    let qmgr = postfix.service_pids("qmgr")[0];
+    let rows = snmpd.walk(&oid("postfixDaemonPid", &[1])).expect("a walk");
+    assert!(rows.iter().any(|(_, pid)| pid.number() == Some(qmgr.into())), "{qmgr} in {rows:?}");
+    assert_eq!(text(&snmpd, &format!("1.3.6.1.2.1.25.4.2.1.2.{qmgr}")).as_deref(), Some("qmgr"));
+
     // What went wrong: deliveries by their code, refusals by the class of their reply.
     is("mtaGroupOutboundErrorCount", &[1, DELIVERY, 5_001_001], 2);
     is("mtaGroupOutboundErrorCount", &[1, DELIVERY, 4_004_001], 1);

@@ -221,7 +221,8 @@ impl Fragment {
         let (wanted, index) = below.split_first().map_or((0, &[][..]), |(number, index)| (*number, index));
         let first = self.columns.partition_point(|c| c.number < wanted);
         for column in &self.columns[first..] {
-            let found = if column.number == wanted && !index.is_empty() {
+            // Without an index the name ends with the column, and is the instance.
+            let found = if column.number == wanted && (self.arity == 0 || !index.is_empty()) {
                 self.seek(column, |have| if include { have < index } else { have <= index })
             } else {
                 self.seek(column, |_| false)

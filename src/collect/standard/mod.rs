@@ -5,16 +5,20 @@
 //! a sum of which one part is missing is missing. What is published lasts a few ticks only, so that a projection that
 //! hangs withdraws itself. What POSTFIX-MIB tells as an age is a TimeStamp here, by the sysUpTime of the master that asks.
 //!
+//! What LibreNMS reads (`librenms: true`) is one more projection of the same (librenms.rs).
+//!
 //! An application is an enabled instance, applIndex its postfixInstanceIndex. Which columns have no source, and why, is in
 //! docs/standard-mibs.md.
 
 mod groups;
+mod librenms;
 mod memory;
 mod source;
 mod tables;
 #[cfg(test)]
 mod tests;
 
+pub use librenms::NET_SNMP_EXTEND_MIB;
 pub use tables::{MTA_MIB, NETWORK_SERVICES_MIB, TABLES};
 
 use super::{Collector, Context, Next, Registration};
@@ -22,6 +26,7 @@ use crate::{
     mib::{Fragment, text},
     smi::Epoch,
 };
+use librenms::History;
 use memory::{Memory, Moment};
 use source::Published;
 use std::time::{Duration, Instant};
@@ -32,7 +37,9 @@ pub static REGISTRATION: Registration = Registration {
     name: "standard",
     tables: TABLES,
     kinds: &[],
-    make: |context| Box::new(Projection { context: context.clone(), memory: Memory::default() }),
+    make: |context| {
+        Box::new(Projection { context: context.clone(), memory: Memory::default(), history: History::default() })
+    },
 };
 
 const TICK: Duration = Duration::from_secs(1);
@@ -45,6 +52,7 @@ const STORED: std::ops::RangeInclusive<u32> = 1..=5;
 struct Projection {
     context: Context,
     memory: Memory,
+    history: History,
 }
 
 impl Collector for Projection {
@@ -54,24 +62,24 @@ impl Collector for Projection {
 
     fn refresh(&mut self) -> Next {
         let context = &self.context;
+        let view = context.publisher.view();
+        let published = Published::new(&view, &context.config.agentx.root, Instant::now());
+        let enabled = published.enabled();
         // What is switched off has no rows; a start without it does not even register the modules.
+        let mut fragments: Vec<Fragment> = TABLES.iter().map(|table| table.empty()).collect();
         if context.config.standard_mibs {
-            let view = context.publisher.view();
-            let published = Published::new(&view, &context.config.agentx.root, Instant::now());
-            let fragments = project(&published, &mut self.memory, &context.epoch);
-            context.publisher.publish(fragments.map(|fragment| fragment.valid_for(LIFETIME)));
-        } else {
-            context.publisher.publish(TABLES.iter().map(|table| table.empty()));
+            fragments.extend(project(&published, &mut self.memory, &context.epoch, &enabled));
         }
+        if context.config.librenms {
+            fragments.extend(self.history.project(&published, &enabled, context.config.librenms_step));
+        }
+        context.publisher.publish(fragments.into_iter().map(|fragment| fragment.valid_for(LIFETIME)));
         Next::After(TICK)
     }
 }
 
 /// All tables of both modules.
-fn project(published: &Published<'_>, memory: &mut Memory, epoch: &Epoch) -> [Fragment; 4] {
-    let instances: Vec<u32> =
-        published.rows("postfixInstanceName", &[]).filter_map(|row| row.first().copied()).collect();
-    let enabled: Vec<u32> = instances.into_iter().filter(|i| !published.disabled(*i)).collect();
+fn project(published: &Published<'_>, memory: &mut Memory, epoch: &Epoch, enabled: &[u32]) -> [Fragment; 4] {
     let applications: Vec<_> = enabled.iter().map(|i| application(published, memory, epoch, *i)).collect();
     let mtas: Vec<_> = enabled.iter().map(|i| mta(published, *i)).collect();
     let groups: Vec<_> = enabled.iter().flat_map(|i| groups::of(published, *i)).collect();

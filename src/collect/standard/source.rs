@@ -91,8 +91,14 @@ impl<'a> Published<'a> {
         rows.map(|row| self.number(column, &row)).sum()
     }
 
+    /// The instances that are watched.
+    pub(super) fn enabled(&self) -> Vec<u32> {
+        let instances = self.rows("postfixInstanceName", &[]).filter_map(|row| row.first().copied());
+        instances.filter(|instance| !self.disabled(*instance)).collect()
+    }
+
     /// Whether main.cf says `multi_instance_enable = no`.
-    pub(super) fn disabled(&self, instance: u32) -> bool {
+    fn disabled(&self, instance: u32) -> bool {
         const DISABLED: u64 = 4;
         self.number("postfixSourceStatus", &[instance, collect::health::SourceKind::Instance as u32]) == Some(DISABLED)
     }

@@ -1,5 +1,6 @@
 //! The tables of both modules, columns verbatim from RFC 2788 and RFC 2789. Columns without a source are not listed.
 
+use super::librenms;
 use crate::{
     mib::{AnyTable, Get, Index, Module, Table, TableOf, column},
     smi::{Octets, Oid, Stamp},
@@ -11,7 +12,8 @@ pub static NETWORK_SERVICES_MIB: Module = Module {
     name: "NETWORK-SERVICES-MIB",
     root: Some(&[1, 3, 6, 1, 2, 1, 27]),
     priority: Some(PRIORITY),
-    overruled: &[],
+    whole: true,
+    nodes: &[],
 };
 
 /// RFC 2789. Debian's snmpd has a module for sendmail that answers in fifteen columns with values for a sendmail that is
@@ -21,7 +23,8 @@ pub static MTA_MIB: Module = Module {
     name: "MTA-MIB",
     root: Some(&[1, 3, 6, 1, 2, 1, 28]),
     priority: Some(PRIORITY),
-    overruled: &[
+    whole: true,
+    nodes: &[
         &[1, 1, 1],
         &[1, 1, 2],
         &[1, 1, 3],
@@ -44,7 +47,16 @@ pub static MTA_MIB: Module = Module {
 const PRIORITY: u8 = 100;
 
 /// The tables of the projection.
-pub static TABLES: &[&dyn AnyTable] = &[&APPLICATIONS, &MTAS, &GROUPS, &ERRORS];
+pub static TABLES: &[&dyn AnyTable] = &[
+    &APPLICATIONS,
+    &MTAS,
+    &GROUPS,
+    &ERRORS,
+    &librenms::MAILQ_STATUS,
+    &librenms::DETAILED_STATUS,
+    &librenms::MAILQ,
+    &librenms::DETAILED,
+];
 
 /// mtaGroupHierarchy of the queues: a collection, of which no mail is in two.
 pub(super) const QUEUES: i32 = -1;
