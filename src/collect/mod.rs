@@ -35,6 +35,8 @@ pub struct Registration {
     pub tables: &'static [&'static dyn AnyTable],
     /// The kinds of sources it reports for each instance. postfixHealth is not ok before all of them have been read.
     pub kinds: &'static [health::SourceKind],
+    /// The kinds of sources it reports once, for the whole host.
+    pub host_kinds: &'static [health::SourceKind],
     /// Takes over what was saved; reads nothing yet.
     pub make: fn(&Context) -> Box<dyn Collector>,
 }
@@ -52,6 +54,7 @@ pub static COLLECTORS: &[&Registration] = &[
     &process::REGISTRATION,
     &log::REGISTRATION,
     &queue::REGISTRATION,
+    &probe::REGISTRATION,
     &standard::REGISTRATION,
     &health::REGISTRATION,
 ];
@@ -64,6 +67,11 @@ pub fn catalogue() -> Vec<&'static dyn AnyTable> {
 /// The kinds of sources that each instance has.
 pub fn kinds() -> impl Iterator<Item = health::SourceKind> {
     COLLECTORS.iter().flat_map(|collector| collector.kinds).copied()
+}
+
+/// The kinds of sources that the host has once.
+pub fn host_kinds() -> impl Iterator<Item = health::SourceKind> {
+    COLLECTORS.iter().flat_map(|collector| collector.host_kinds).copied()
 }
 
 /// What every collector works with.

@@ -66,6 +66,7 @@ pub static REGISTRATION: Registration = Registration {
     name: "log",
     tables: TABLES,
     kinds: &[SourceKind::Log],
+    host_kinds: &[],
     make: |context| Box::new(LogCollector::new(context.clone())),
 };
 

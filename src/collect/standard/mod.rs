@@ -37,6 +37,7 @@ pub static REGISTRATION: Registration = Registration {
     name: "standard",
     tables: TABLES,
     kinds: &[],
+    host_kinds: &[],
     make: |context| {
         Box::new(Projection { context: context.clone(), memory: Memory::default(), history: History::default() })
     },

@@ -92,6 +92,7 @@ pub(super) fn sources(context: &Context, dictionary: &Dictionary, view: &View, f
             Subject::Queue => ("queue-condition", "queue"),
             Subject::Log => ("log-condition", "log"),
             Subject::Alarm => ("alarm", "alarm"),
+            Subject::Probe => ("probe-condition", "probes"),
         };
         // The command of a source that fails for the same reason is enough.
         findings.push(Finding::new(mark, id, subject, &condition.text));
@@ -110,6 +111,11 @@ fn well(report: &Report, tree: &Tree<'_>) -> String {
         SourceKind::Services => {
             let rows = tree.rows("postfixServiceName", &[instance]).len();
             Some(format!("{rows} entries of master.cf"))
+        }
+        SourceKind::Probes => {
+            let count = |column| u64::try_from(tree.rows(column, &[]).len()).unwrap_or(u64::MAX);
+            let (probes, certificates) = (count("postfixProbeName"), count("postfixCertificateName"));
+            Some(format!("{}, {}", number(probes, "probe"), number(certificates, "certificate")))
         }
     };
     match details {

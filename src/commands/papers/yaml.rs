@@ -10,7 +10,7 @@ const SOURCES: [&str; 2] = [include_str!("../../config.rs"), include_str!("../..
 const SHIPPED: &str = include_str!("../../../packaging/postfix-agentx.yaml");
 const DESCRIPTION: [&str; 3] = [
     "The configuration of postfix-agentx(8), in YAML. Everything in it is optional: what stands behind a key is its default, or an example where there is none. What is unknown or wrong is refused with file, line and column; `postfix-agentx check` says whether it works.",
-    "Times are written `500ms`, `30s`, `5m`, `1h`. SIGHUP (`systemctl reload postfix-agentx`) takes a changed file over without a gap in the counts; `agentx`, `state_directory` and `standard_mibs` need a restart.",
+    "Times are written `500ms`, `30s`, `5m`, `1h`. SIGHUP (`systemctl reload postfix-agentx`) takes a changed file over without a gap in the counts; `agentx`, `state_directory`, `standard_mibs` and `librenms` need a restart.",
     "Without `--config` it is /etc/postfix-agentx/config.yaml.",
 ];
 
