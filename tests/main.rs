@@ -24,6 +24,7 @@ mod postfix;
 mod probe;
 mod process;
 mod queue;
+mod replaced;
 mod snmp;
 mod snmpd;
 mod standard;

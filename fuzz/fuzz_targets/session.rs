@@ -45,7 +45,7 @@ fuzz_target!(|input: &[u8]| {
     let mut now = Instant::now();
     let mut config = Config::new(Vec::new(), Oid::from([1, 3, 9]), "fuzz");
     config.regions[0].takeover = Some(126);
-    config.capabilities = Some(Capabilities { id: Oid::from([1, 3, 7]), description: "fuzz".into() });
+    config.capabilities = vec![Capabilities { id: Oid::from([1, 3, 7]), description: "fuzz".into() }];
     let mut session = Session::<Nine>::new(Arc::new(config), Arc::default(), now);
     let nine = Arc::new(Nine);
     let mut stream = BytesMut::new();

@@ -43,6 +43,7 @@ use self::{
     saved::{Everything, FILE, VERSION},
     stream::{Origin, Stream},
     tables::{LOG_FILES, LogFileRow, TEMPLATE, TOTAL_MAIL, TotalRow},
+    twins::Likeness,
 };
 use super::{
     Collector, Context, Next, Registration,
@@ -56,6 +57,7 @@ use crate::{
 };
 use std::{
     collections::BTreeMap,
+    fs,
     path::Path,
     sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -80,6 +82,9 @@ const REPORT: Duration = Duration::from_secs(2);
 const REPUBLISH: Duration = Duration::from_secs(5);
 /// Files that were empty at first may turn out to be twins.
 const TWINS: Duration = Duration::from_secs(60);
+/// In so many looks a file had a line that no other one had: a syslog daemon that writes both has long
+/// written the second.
+const APART: u8 = 4;
 /// So much is read of one stream before the others have their turn and a stop is noticed.
 const SLICE: usize = 8 << 20;
 
@@ -288,14 +293,42 @@ impl LogCollector {
             return;
         }
         let names: Vec<String> = self.streams.iter().map(|s| s.origin.name()).collect();
-        for (stream, twin) in self.streams.iter_mut().zip(twins::twins(&files)) {
-            let other = twin.and_then(|at| names.get(at));
+        for (stream, told) in self.streams.iter_mut().zip(twins::compare(&files)) {
+            let other = match told {
+                Likeness::Twin(at) => names.get(at),
+                Likeness::Alike => None,
+                Likeness::Apart => {
+                    stream.looks_apart = stream.looks_apart.saturating_add(1);
+                    None
+                }
+                Likeness::Distinct => {
+                    stream.looks_apart = u8::MAX;
+                    None
+                }
+            };
             if let (Some(other), None) = (other, &stream.twin_of) {
                 tracing::error!(log = stream.origin.name(), "has the same lines as {other} and is not read");
             }
             // Once refused it stays so: its end is not compared with what was read of the other one since.
             stream.twin_of = stream.twin_of.take().or(other.cloned());
         }
+    }
+
+    /// Files that just began, as two do that were rotated together, are not read before it is told whether they are one
+    /// stream: what was counted twice cannot be taken back. Says which have to wait.
+    fn waiting(&mut self) -> Vec<bool> {
+        let undecided = |stream: &Stream| {
+            let Origin::File(file) = &stream.origin else { return false };
+            stream.twin_of.is_none()
+                && stream.looks_apart < APART
+                && stream.is_begun()
+                && fs::metadata(file).is_ok_and(|meta| meta.len() > 0)
+        };
+        if self.streams.iter().skip(1).any(undecided) {
+            self.refuse_twins();
+        }
+        let first = self.streams.first().map(|_| false);
+        first.into_iter().chain(self.streams.iter().skip(1).map(undecided)).collect()
     }
 
     /// Puts the states of all instances back to those that are not there. Returns their sources by index.
@@ -323,7 +356,9 @@ impl LogCollector {
     /// Reads all streams for a while. Returns whether there is more.
     fn read(&mut self) -> bool {
         let mut more = false;
-        for stream in self.streams.iter_mut().filter(|s| s.twin_of.is_none()) {
+        let waiting = self.waiting();
+        let streams = self.streams.iter_mut().zip(waiting).filter(|(s, waits)| s.twin_of.is_none() && !waits);
+        for (stream, _) in streams {
             let before = stream.source.counters;
             let status = stream.status();
             let progress = stream.read(&mut self.engine, SLICE);

@@ -65,6 +65,8 @@ pub(super) struct Stream {
     pub success: Instant,
     /// Seconds since 1970; 0: never.
     pub last_line: i64,
+    /// Looks in which it had lines that no other file had.
+    pub looks_apart: u8,
     /// Another stream that has the same lines: this one is not read.
     pub twin_of: Option<String>,
     /// Where it was begun has been saved.
@@ -105,6 +107,7 @@ impl Stream {
             foreign: None,
             success: Instant::now(),
             last_line,
+            looks_apart: 0,
             twin_of: None,
             anchored: saved.is_some(),
             reader: Reader::Closed,
@@ -170,6 +173,11 @@ impl Stream {
     /// It answers when it likes: what was there at the start is still to come, and nothing is wrong so far.
     pub(super) fn is_awaited(&self) -> bool {
         !self.caught_up && self.error.is_none() && self.origin == Origin::Journal
+    }
+
+    /// Whether reading it would count lines that stood there before it was compared with others.
+    pub(super) fn is_begun(&self) -> bool {
+        self.is_open() || self.saved.is_some() || self.from_start
     }
 
     /// It has a position.

@@ -100,6 +100,12 @@ const SENT: &str = "postfix/smtp[7]: 0F5383D: to=<a@b>, relay=mx[192.0.2.1]:25, 
 fn another(agent: &mut LogCollector) {
     agent.published_at = None;
     agent.reported_at = None;
+    // Files with a few lines are compared so often before they are read.
+    for _ in 0..=APART {
+        run_once(agent);
+    }
+    agent.published_at = None;
+    agent.reported_at = None;
     run_once(agent);
 }
 
@@ -521,7 +527,7 @@ fn counters_of_0_1_0_stay() {
     host.context.state.save_bytes("instances", 1, br#"{"first":1,"names":["postfix","/etc/b"]}"#).unwrap();
     for _ in 0..2 {
         let mut agent = host.agent();
-        run_once(&mut agent);
+        another(&mut agent);
         assert_eq!(host.number("postfixMailSent", &[1]), Some(2));
         assert_eq!(host.number("postfixMailSent", &[2]), Some(1));
         agent.finish();
@@ -532,7 +538,7 @@ fn counters_of_0_1_0_stay() {
     host.instances[0] = Arc::new(instance);
     host.instances.reverse();
     let mut agent = host.agent();
-    run_once(&mut agent);
+    another(&mut agent);
     assert_eq!((host.number("postfixMailSent", &[1]), host.number("postfixMailSent", &[2])), (Some(2), Some(1)));
 }
 

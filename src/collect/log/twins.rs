@@ -15,17 +15,37 @@ const RECENT: u64 = 64 * 1_024;
 /// So many equal lines are no coincidence: a line has a timestamp and a process id.
 const EQUAL: usize = 5;
 
-/// For each file the earlier one that has the same lines, if there is one.
-pub(super) fn twins(files: &[PathBuf]) -> Vec<Option<usize>> {
+/// What the ends of files say of one of them and those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Likeness {
+    /// It has the lines of this one.
+    Twin(usize),
+    /// All it has, if anything, another one has too: too little to tell.
+    Alike,
+    /// It has a line of its own, which another one may get yet.
+    Apart,
+    /// It has many, and shares none.
+    Distinct,
+}
+
+/// What can be told of each file.
+pub(super) fn compare(files: &[PathBuf]) -> Vec<Likeness> {
     let recent: Vec<FxHashSet<u64>> = files.iter().map(|file| lines(file).unwrap_or_default()).collect();
-    let mut refused: Vec<Option<usize>> = Vec::new();
+    let mut told: Vec<Likeness> = Vec::new();
     for (position, own) in recent.iter().enumerate() {
-        let twin = (0..position).find(|earlier| {
-            refused[*earlier].is_none() && recent[*earlier].intersection(own).take(EQUAL).count() == EQUAL
+        let first = |earlier: &usize| !matches!(told[*earlier], Likeness::Twin(_));
+        let common = |earlier: &usize| recent[*earlier].intersection(own).count();
+        let most = (0..position).filter(first).max_by_key(|earlier| (common(earlier), position - earlier));
+        let shared = most.as_ref().map_or(0, common);
+        told.push(match most {
+            Some(earlier) if shared >= EQUAL => Likeness::Twin(earlier),
+            None => Likeness::Distinct,
+            _ if shared == own.len() => Likeness::Alike,
+            _ if shared == 0 && own.len() >= EQUAL => Likeness::Distinct,
+            _ => Likeness::Apart,
         });
-        refused.push(twin);
     }
-    refused
+    told
 }
 
 /// The whole lines at the end of a file, by hash.
@@ -63,7 +83,13 @@ mod tests {
         fs::write(&files[1], (3_000..6_000).map(line).collect::<String>() + &line(2_999)).unwrap();
         fs::write(&files[2], (2_500..3_000).map(line).collect::<String>()).unwrap();
         fs::write(&files[3], "").unwrap();
-        assert_eq!(twins(&files), [None, None, Some(0), None]);
-        assert_eq!(twins(&[directory.path().join("nowhere")]), [None]);
+        let told = [Likeness::Distinct, Likeness::Apart, Likeness::Twin(0), Likeness::Alike];
+        assert_eq!(compare(&files), told);
+        assert_eq!(compare(&[directory.path().join("nowhere")]), [Likeness::Distinct]);
+        // The first lines of a stream that begins are too few to tell.
+        fs::write(&files[3], line(2_998) + &line(2_999)).unwrap();
+        assert_eq!(compare(&files)[3], Likeness::Alike);
+        fs::write(&files[3], (9_000..9_005).map(line).collect::<String>()).unwrap();
+        assert_eq!(compare(&files)[3], Likeness::Distinct);
     }
 }
