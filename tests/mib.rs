@@ -15,19 +15,19 @@ const MIB: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/mibs/POSTFIX-MIB.txt");
 
 /// One OBJECT-TYPE of the file.
 #[derive(Debug)]
-struct Object {
-    syntax: String,
-    access: String,
-    oid: Vec<u32>,
-    index: Vec<String>,
+pub(crate) struct Object {
+    pub(crate) syntax: String,
+    pub(crate) access: String,
+    pub(crate) oid: Vec<u32>,
+    pub(crate) index: Vec<String>,
     has_units: bool,
     description: String,
 }
 
 #[derive(Debug, Default)]
-struct Module {
-    nodes: BTreeMap<String, Vec<u32>>,
-    objects: BTreeMap<String, Object>,
+pub(crate) struct Module {
+    pub(crate) nodes: BTreeMap<String, Vec<u32>>,
+    pub(crate) objects: BTreeMap<String, Object>,
 }
 
 /// The tokens of SMIv2: strings whole, comments gone.
@@ -103,7 +103,7 @@ fn parse(text: &str) -> Module {
     module
 }
 
-fn module() -> Module {
+pub(crate) fn module() -> Module {
     parse(&fs::read_to_string(MIB).expect("the MIB file"))
 }
 
