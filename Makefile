@@ -10,7 +10,7 @@ FUZZ_SECONDS ?= 60
 # Which managers' tests: all, or a word of their names (prometheus, zabbix, icinga …).
 MANAGER ?=
 
-.PHONY: help demo test test-managers integrations bench chaos fuzz lint deps deb rpm tarball
+.PHONY: help demo test test-managers integrations bench chaos fuzz lint deps deb rpm tarball papers
 
 help:
 	@echo "make demo    private Postfix, snmpd and agent; mail of every fate; the tables; Ctrl-C ends it (DEMO=once: by itself)"
@@ -23,6 +23,7 @@ help:
 	@echo "make deb     Debian package, for Debian 11 and newer, Ubuntu 20.04 and newer (target/packages)"
 	@echo "make rpm     RPM package, for RHEL 7 and newer, Fedora, SUSE"
 	@echo "make tarball static binary, for everything else"
+	@echo "make papers  man pages and completions"
 	@echo "make fuzz    every fuzz target for FUZZ_SECONDS ($(FUZZ_SECONDS)) seconds; needs a nightly toolchain and cargo-fuzz"
 
 deps:
@@ -73,3 +74,7 @@ rpm: deps
 
 tarball: deps
 	packaging/build.sh tarball
+
+# What stands in man/ and completions/, from src/cli.rs, src/config.rs and the shipped configuration; a test compares.
+papers: deps
+	$(CARGO) run --quiet --bin postfix-agentx -- papers .

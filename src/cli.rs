@@ -1,7 +1,7 @@
 //! The command line, and nothing of the project besides: man pages and completions are made from it. What clap cannot judge
 //! the commands do.
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueHint};
 use std::path::PathBuf;
 
 /// SNMP subagent for Postfix: serves POSTFIX-MIB to net-snmpd over AgentX.
@@ -20,6 +20,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Serve POSTFIX-MIB until SIGTERM; SIGHUP takes a changed configuration over
+    #[command(after_help = RUN)]
     Run(ConfigFile),
     /// Ask hosts over SNMP how the mail is: queues, mail flow, what waits and why, what is wrong and what to do
     #[command(after_help = STATUS)]
@@ -31,14 +32,31 @@ pub enum Command {
     #[command(after_help = CHECK)]
     Check(Box<Check>),
     /// Run a configured probe once, now, or all of them, and print how long each stage took
+    #[command(after_help = PROBE)]
     Probe(Probe),
+    /// Send a test notification through snmpd, so that the way to the managers can be tried
+    #[command(after_help = NOTIFY)]
+    Notify(Notify),
     /// Count log files from start to end and print every counter
+    #[command(after_help = COUNT)]
     Count(Count),
     /// Print the MIB modules, at another root if you like
     #[command(after_help = MIB)]
     Mib(Mib),
+    /// Write the man pages and completions that stand in man/ and completions/
+    #[command(hide = true)]
+    Papers(Papers),
 }
 
+const RUN: &str = "Example: in the foreground, with more of what it does on standard error\n  \
+    POSTFIX_AGENTX_LOG=debug postfix-agentx run -c /etc/postfix-agentx/config.yaml\n\n\
+    Exit status: 0 told to end; 1 it failed; 2 wrong configuration, or a state directory of a newer release.";
+const PROBE: &str = "Example: all of them, then one\n  \
+    postfix-agentx probe\n  postfix-agentx probe submission\n\n\
+    Exit status: 0 all are up; 1 one is down; 2 wrong usage or configuration.";
+const COUNT: &str = "Example: yesterday and today, then what is not understood\n  \
+    postfix-agentx count /var/log/mail.log.1 /var/log/mail.log\n  zcat mail.log.*.gz | postfix-agentx count --unrecognised -\n\n\
+    Exit status: 0 counted; 1 a file could not be read; 2 wrong usage or configuration.";
 const CHECK: &str = "Example: as root, which looks as the daemon's user and finds a community in snmpd.conf\n  \
     postfix-agentx check\n\nExit status: 0 all is well; 1 something is wrong; 2 wrong usage or configuration.";
 const STATUS: &str = "Example: this host; two others as SNMPv3 user; a terminal that is left open; a monitoring plugin\n  \
@@ -46,9 +64,14 @@ const STATUS: &str = "Example: this host; two others as SNMPv3 user; a terminal 
     postfix-agentx status --watch\n  postfix-agentx status --nagios mx1.example\n\n\
     Exit status, of the worst host: 0 ok; 1 warning; 2 critical; 3 unknown: no answer, no agent there, or wrong usage.";
 const DUMP: &str = "Example: the queues, then one number of them\n  \
-    postfix-agentx dump postfixQueueTable\n  postfix-agentx dump --numeric postfixTotalDeferred";
+    postfix-agentx dump postfixQueueTable\n  postfix-agentx dump --numeric postfixTotalDeferred\n\n\
+    Exit status: 0 done; 1 it failed; 2 wrong usage or configuration.";
 const MIB: &str = "Example: below an enterprise number of your own, as `agentx: root:` then has to say\n  \
-    postfix-agentx mib --root 1.3.6.1.4.1.32473.25 --directory /usr/share/snmp/mibs";
+    postfix-agentx mib --root 1.3.6.1.4.1.32473.25 --directory /usr/share/snmp/mibs\n\n\
+    Exit status: 0 done; 1 it failed; 2 wrong usage or configuration.";
+
+const NOTIFY: &str = "Example: while snmptrapd or the manager listens\n  postfix-agentx notify --test\n\n\
+    Exit status: 0 snmpd has taken it; 1 it has not; 2 wrong usage or configuration.";
 
 /// Which configuration.
 #[derive(Clone, Debug, Default, Args)]
@@ -78,15 +101,15 @@ pub struct Count {
 /// As whom to look, and how to ask.
 #[derive(Debug, Args)]
 pub struct Check {
-    /// Configuration file
+    /// Which configuration.
     #[command(flatten)]
     pub file: ConfigFile,
     /// The user the daemon runs as, by name or uid, perhaps with :GROUP; only root can look as another one [default: what
     /// the unit postfix-agentx.service says]
-    #[arg(long, value_name = "USER")]
+    #[arg(long, value_name = "USER", value_hint = ValueHint::Username)]
     pub user: Option<String>,
     /// Where snmpd answers SNMP [default: what agentAddress in snmpd.conf says, else 127.0.0.1]
-    #[arg(long, value_name = "HOST")]
+    #[arg(long, value_name = "HOST", value_hint = ValueHint::Hostname)]
     pub host: Option<String>,
     /// Read this file, and others given so, instead of snmpd's own
     #[arg(long, value_name = "FILE")]
@@ -103,7 +126,7 @@ pub struct Check {
 #[derive(Clone, Debug, Default, Args)]
 pub struct Status {
     /// Hosts, as snmpget takes them: mail.example, 192.0.2.1:1161, [2001:db8::1]:161 [default: 127.0.0.1]
-    #[arg(value_name = "HOST")]
+    #[arg(value_name = "HOST", value_hint = ValueHint::Hostname)]
     pub hosts: Vec<String>,
     /// Everything: every instance's queues, every domain, probe, certificate and service; of several hosts more than a line
     /// each
@@ -126,7 +149,7 @@ pub struct Status {
     /// an agent elsewhere is found by what it announced]
     #[arg(long, value_name = "OID")]
     pub root: Option<String>,
-    /// Configuration file, of which `agentx: root:` is taken
+    /// Of which `agentx: root:` is taken.
     #[command(flatten)]
     pub file: ConfigFile,
     /// Where neither says who asks, and no HOST is given, snmpd.conf here does, if it may be read
@@ -139,15 +162,26 @@ pub struct Status {
 pub struct Probe {
     /// Its name in the configuration; all where none is given
     pub name: Option<String>,
+    /// Which configuration.
+    #[command(flatten)]
+    pub file: ConfigFile,
+}
+
+/// What to send.
+#[derive(Debug, Args)]
+pub struct Notify {
     /// Configuration file
     #[command(flatten)]
     pub file: ConfigFile,
+    /// Send postfixTestNotification; there is nothing else to send by hand
+    #[arg(long, required = true)]
+    pub test: bool,
 }
 
 /// What of the tree, and how.
 #[derive(Debug, Args)]
 pub struct Dump {
-    /// Configuration file
+    /// Which configuration.
     #[command(flatten)]
     pub file: ConfigFile,
     /// Tables, groups or objects of POSTFIX-MIB (postfixQueueTable, postfixTotals, postfixHealth.0) or OIDs; all where none
@@ -163,6 +197,7 @@ pub struct Dump {
 #[derive(Debug, Args)]
 pub struct Mib {
     /// Configuration file, whose `agentx: root:` is taken where --root is not given
+    /// Which configuration.
     #[command(flatten)]
     pub file: ConfigFile,
     /// Where postfixMIB is to be
@@ -171,6 +206,14 @@ pub struct Mib {
     /// Write a file for each module into this directory instead of printing them
     #[arg(short = 'd', long, value_name = "DIRECTORY")]
     pub directory: Option<PathBuf>,
+}
+
+/// Where to write.
+#[derive(Debug, Args)]
+pub struct Papers {
+    /// In which man/ and completions/ are, or will be
+    #[arg(value_name = "DIRECTORY")]
+    pub directory: PathBuf,
 }
 
 /// How to ask snmpd.

@@ -2,6 +2,7 @@
 //!
 //! Unknown keys and wrong values are refused with file:line:column. Durations are written as `500ms`, `30s`, `5m`, `1h`.
 
+pub mod alarm;
 pub mod probe;
 
 use crate::{agentx::Address, regular, smi::Oid};
@@ -47,8 +48,15 @@ pub struct Config {
     pub probes: Vec<probe::Probe>,
     /// The certificates that postconf names.
     pub certificates: probe::Certificates,
+    /// Thresholds whose crossing is an alarm.
+    pub alarms: alarm::Alarms,
     /// Serve NETWORK-SERVICES-MIB and MTA-MIB as well. Switching it on takes a restart.
     pub standard_mibs: bool,
+    /// Serve what LibreNMS's own Postfix application reads below NET-SNMP-EXTEND-MIB. Switching it on takes a restart.
+    pub librenms: bool,
+    /// How often LibreNMS polls: what it draws of mail is counted over so long.
+    #[serde(deserialize_with = "duration")]
+    pub librenms_step: Duration,
 }
 
 impl Default for Config {
@@ -62,7 +70,10 @@ impl Default for Config {
             queue: QueueTables::default(),
             probes: Vec::new(),
             certificates: probe::Certificates::default(),
+            alarms: alarm::Alarms::default(),
             standard_mibs: true,
+            librenms: false,
+            librenms_step: Duration::from_secs(300),
         }
     }
 }
@@ -248,6 +259,12 @@ pub struct Log {
     pub reinject_labels: Vec<String>,
     /// Where a log that was never read before is begun.
     pub from: LogStart,
+    /// Where the syslog daemon writes its own messages, above all how many lines it dropped; empty: `syslog` or `messages`
+    /// beside the log.
+    pub admissions: Vec<PathBuf>,
+    /// Directories into which rotated logs are moved (logrotate's `olddir`), absolute or from the log's own; rotations are
+    /// looked for there too.
+    pub olddir: Vec<PathBuf>,
     /// How many queue ids are remembered to tell a first delivery attempt from a retry.
     pub queue_ids: usize,
     /// Rows of postfixSenderTable an instance.
@@ -261,6 +278,8 @@ impl Default for Log {
             filters: Vec::new(),
             reinject_labels: Vec::new(),
             from: LogStart::End,
+            admissions: Vec::new(),
+            olddir: Vec::new(),
             queue_ids: 262_144,
             senders: 20,
         }

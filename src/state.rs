@@ -169,6 +169,11 @@ impl StateDirectory {
         Self { path: path.to_owned(), lock: None, newer: Arc::default(), migrations: MIGRATIONS }
     }
 
+    /// Whether it was opened to be written: a daemon runs with it.
+    pub fn is_writable(&self) -> bool {
+        self.lock.is_some()
+    }
+
     /// A file that was loaded and refused because a newer release wrote it ([`StateError::Newer`]).
     pub fn refused(&self) -> Option<StateError> {
         let newer = self.newer.lock().unwrap_or_else(PoisonError::into_inner);

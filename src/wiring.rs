@@ -19,15 +19,28 @@ pub(crate) fn link_config(config: &Config) -> agentx::Config {
     let description = concat!("postfix-agentx ", env!("CARGO_PKG_VERSION"));
     let mut link = agentx::Config::new(config.agentx.address.clone(), config.agentx.root.clone(), description);
     let mut modules = mib::modules(&collect::catalogue());
-    modules.retain(|module| config.standard_mibs || !module.is_standard());
+    modules.retain(|module| {
+        let librenms = std::ptr::eq(*module, &raw const collect::standard::NET_SNMP_EXTEND_MIB);
+        (config.standard_mibs || !module.is_standard()) && (config.librenms || !librenms)
+    });
     link.regions = regions(config, &modules);
-    // postfixAgentCapabilities in POSTFIX-AGENTCAPS-MIB: { postfixMIB 3 1 }.
-    let id = config.agentx.root.child(&[3, 1]);
-    link.capabilities = Some(agentx::Capabilities { id, description: description.into() });
+    // POSTFIX-AGENTCAPS-MIB: postfixAgentCapabilities { postfixMIB 3 1 } and postfixStandardCapabilities { postfixMIB 3 2 }.
+    let capabilities = |number, description: &str| agentx::Capabilities {
+        id: config.agentx.root.child(&[3, number]),
+        description: description.into(),
+    };
+    link.capabilities.push(capabilities(1, description));
+    if config.standard_mibs {
+        link.capabilities.push(capabilities(
+            2,
+            concat!("NETWORK-SERVICES-MIB and MTA-MIB by postfix-agentx ", env!("CARGO_PKG_VERSION")),
+        ));
+    }
     link
 }
 
-/// One region a module, and one for each node that is to be overruled. What is configured of priorities is about POSTFIX-MIB; another module's is its own.
+/// One region a module that is served as a whole, and one for each of its nodes. What is configured of priorities is about
+/// POSTFIX-MIB; another module's is its own.
 fn regions(config: &Config, modules: &[&Module]) -> Vec<agentx::Region> {
     let region = |module: &Module, node: &[u32]| {
         let region = agentx::Region::new(module.root(&config.agentx.root).child(node));
@@ -36,7 +49,10 @@ fn regions(config: &Config, modules: &[&Module]) -> Vec<agentx::Region> {
             None => agentx::Region { priority: config.agentx.priority, takeover: config.agentx.takeover, ..region },
         }
     };
-    let nodes = |module: &Module| std::iter::once(&[][..]).chain(module.overruled.iter().copied()).collect::<Vec<_>>();
+    let nodes = |module: &Module| {
+        let root = module.whole.then_some(&[][..]);
+        root.into_iter().chain(module.nodes.iter().copied()).collect::<Vec<_>>()
+    };
     modules.iter().flat_map(|module| nodes(module).into_iter().map(|node| region(module, node))).collect()
 }
 
@@ -73,7 +89,8 @@ mod tests {
             name: "OTHER-MIB",
             root: Some(&[1, 3, 6, 1, 2, 1, 27]),
             priority: Some(100),
-            overruled: &[&[1, 1, 4]],
+            whole: true,
+            nodes: &[&[1, 1, 4]],
         };
         let mut config = Config::default();
         config.agentx.priority = 120;
@@ -91,5 +108,11 @@ mod tests {
         let names: Vec<_> = standard.iter().map(|region| region.subtree.to_string()).collect();
         assert_eq!(names[1..3], [".1.3.6.1.2.1.27", ".1.3.6.1.2.1.28"]);
         assert_eq!(standard.len(), 3 + 15, "and every column that net-snmp's sendmail module has: {names:?}");
+        config.standard_mibs = false;
+        config.librenms = true;
+        let extend: Vec<_> =
+            link_config(&config).regions[1..].iter().map(|region| region.subtree.to_string()).collect();
+        assert_eq!(extend.len(), 4, "of NET-SNMP-EXTEND-MIB our instances alone: {extend:?}");
+        assert!(extend[2].ends_with(".8072.1.3.2.3.1.2.5.109.97.105.108.113"), "{extend:?}");
     }
 }

@@ -39,11 +39,13 @@ fn all_is_well_with_and_without_the_agent_running() {
 #[test]
 fn each_wrong_thing_has_its_remedy() {
     let snmpd = TestSnmpd::start();
-    let postfix =
-        TestPostfix::builder().name("postfix-out").master("odd unix - - n - - smtp -o syslog_name=postfix/odd").start();
+    let odd = "odd unix - - n - - smtp -o syslog_name=postfix/odd";
+    let postfix = TestPostfix::builder().name("postfix-out").master(odd).start();
+    // Two say so: whose lines these are nobody can tell.
+    let other = TestPostfix::builder().name("postfix-other").master(odd).create();
     fs::set_permissions(postfix.log_file(), fs::Permissions::from_mode(0o600)).expect("chmod");
     fs::set_permissions(snmpd.socket(), fs::Permissions::from_mode(0o700)).expect("chmod");
-    let agent = TestAgent::new(&snmpd, &[&postfix]);
+    let agent = TestAgent::new(&snmpd, &[&postfix, &other]);
     chown(agent.state_directory(), Some(0), Some(0)).expect("chown");
     postfix.stop();
     let ran = agent.run_once(&["check"]);

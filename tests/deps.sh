@@ -26,6 +26,10 @@ need dovecot-pop3d /usr/lib/dovecot/pop3
 need swaks swaks
 need pflogsumm pflogsumm
 need openssl openssl
+# What logrotate may compress with.
+need bzip2 bzip2
+need xz-utils xz
+need zstd zstd
 need libsnmp-base /usr/share/snmp/mibs/NET-SNMP-MIB.txt
 # For the examples of net-snmp's own agent library that the AgentX tests talk to, and for Rust's linker.
 need libsnmp-dev net-snmp-config
@@ -36,6 +40,7 @@ need libc6-dev /usr/include/stdio.h
 need make make
 need util-linux setpriv
 need iproute2 ss
+need groff-base groff
 # Writes integrations/; its own library only.
 need python3 python3
 if [[ ${1-} == managers ]]; then

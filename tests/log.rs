@@ -157,3 +157,40 @@ fn lines_that_are_not_understood_can_be_seen() {
     assert_eq!(run(&["--unrecognised"]), "postfix/smtpd[7]: a text of a later release \\x1b[2J\\u{202e}\n");
     assert!(run(&[]).contains("Unrecognised.1 = 1"), "{}", run(&[]));
 }
+
+/// Zeros are never the answer to what could not be read.
+#[test]
+fn what_is_no_log_is_refused_and_what_is_compressed_is_read() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = |name: &str| directory.path().join(name);
+    let count = |file: &Path| {
+        Command::new(env!("CARGO_BIN_EXE_postfix-agentx")).arg("count").arg(file).output().expect("a process")
+    };
+    for (name, content) in [
+        ("json", &b"{\"time\":\"2026-01-01\",\"message\":\"hello\"}\n"[..]),
+        ("text", b"hello\nworld\n"),
+        ("binary", &[0, 159, 10, 200, 10, 7]),
+        // The start of an lz4 and of a 7z file, which are not read.
+        ("lz4", &[0x04, 0x22, 0x4d, 0x18, 0x64, 0x40, 0xa7]),
+        ("7z", &[b'7', b'z', 0xbc, 0xaf, 0x27, 0x1c, 0, 4]),
+    ] {
+        fs::write(path(name), content).expect("written");
+        let output = count(&path(name));
+        assert_eq!(output.status.code(), Some(1), "{name}");
+        assert!(output.stdout.is_empty(), "{name}");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains("nothing in it is understood"), "{name}: {said}");
+    }
+    let line = "Jan  1 00:00:00 h postfix/qmgr[1]: 4F0A1: removed\n".repeat(5_000);
+    fs::write(path("log"), &line).expect("written");
+    let plain = count(&path("log")).stdout;
+    for program in ["gzip", "xz", "bzip2", "zstd"] {
+        let packed = Command::new(program).arg("-c").arg(path("log")).output().expect("a process");
+        fs::write(path("log"), &packed.stdout).expect("written");
+        assert_eq!(count(&path("log")).stdout, plain, "{program}");
+        // An archive that ends too early is not the whole log.
+        fs::write(path("log"), &packed.stdout[..packed.stdout.len() / 2]).expect("written");
+        assert_eq!(count(&path("log")).status.code(), Some(1), "{program}");
+        fs::write(path("log"), &line).expect("written");
+    }
+}

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod agentx;
+mod alarm;
 mod chaos;
 mod check;
 mod common;
@@ -15,9 +16,12 @@ mod grammar;
 mod harness;
 mod hostile;
 mod integrations;
+mod journal;
+mod librenms;
 mod log;
 mod managers;
 mod mib;
+mod papers;
 mod postfix;
 mod probe;
 mod process;
@@ -25,6 +29,7 @@ mod queue;
 mod snmp;
 mod snmpd;
 mod standard;
+mod standard_mibs;
 mod status;
 mod stop;
 mod survival;

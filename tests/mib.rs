@@ -16,22 +16,22 @@ const MIB: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/mibs/POSTFIX-MIB.txt");
 /// One OBJECT-TYPE of the file.
 #[derive(Debug)]
 pub(crate) struct Object {
-    pub(crate) syntax: String,
-    pub(crate) access: String,
-    pub(crate) oid: Vec<u32>,
-    pub(crate) index: Vec<String>,
+    pub syntax: String,
+    pub access: String,
+    pub oid: Vec<u32>,
+    pub index: Vec<String>,
     has_units: bool,
     description: String,
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct Module {
-    pub(crate) nodes: BTreeMap<String, Vec<u32>>,
-    pub(crate) objects: BTreeMap<String, Object>,
+    pub nodes: BTreeMap<String, Vec<u32>>,
+    pub objects: BTreeMap<String, Object>,
 }
 
 /// The tokens of SMIv2: strings whole, comments gone.
-fn tokens(text: &str) -> Vec<String> {
+pub(crate) fn tokens(text: &str) -> Vec<String> {
     let mut tokens = Vec::new();
     let mut rest = text;
     while let Some(c) = rest.chars().next() {
@@ -63,10 +63,11 @@ fn assigned(module: &Module, tokens: &[String], at: usize) -> Vec<u32> {
     oid
 }
 
-fn parse(text: &str) -> Module {
+/// A module's objects by their place below its node `root`.
+pub(crate) fn parse(text: &str, root: &str) -> Module {
     let tokens = tokens(text);
     let mut module = Module::default();
-    module.nodes.insert("postfixMIB".into(), Vec::new());
+    module.nodes.insert(root.into(), Vec::new());
     let position = |from: usize, word: &str| tokens[from..].iter().position(|t| t == word).map(|p| p + from);
     let imports_end = position(0, ";").expect("IMPORTS end");
     for at in imports_end..tokens.len() {
@@ -104,7 +105,7 @@ fn parse(text: &str) -> Module {
 }
 
 pub(crate) fn module() -> Module {
-    parse(&fs::read_to_string(MIB).expect("the MIB file"))
+    parse(&fs::read_to_string(MIB).expect("the MIB file"), "postfixMIB")
 }
 
 /// Whether the file's SYNTAX is what the getter serves.
@@ -119,6 +120,7 @@ fn fits(file: &str, code: Syntax) -> bool {
         Syntax::Text => base == "SnmpAdminString",
         Syntax::DateAndTime => base == "DateAndTime",
         Syntax::TimeTicks => base == "TimeTicks",
+        Syntax::ObjectId => file == "OBJECT IDENTIFIER",
     }
 }
 
@@ -203,7 +205,7 @@ fn the_kinds_of_sources_are_those_of_the_file() {
     let syntax = module().objects["postfixSourceKind"].syntax.clone();
     let labels = syntax.split(['{', '}']).nth(1).expect("an enumeration").split(',');
     let file: BTreeSet<String> = labels.map(|label| label.split_whitespace().collect()).collect();
-    let code = collect::kinds().map(|kind| format!("{}({})", kind.label(), kind as u32));
+    let code = collect::kinds().chain(collect::host_kinds()).map(|kind| format!("{}({})", kind.label(), kind as u32));
     assert_eq!(file, code.collect());
 }
 
@@ -219,8 +221,8 @@ fn no_entry_is_a_prefix_of_another() {
 
 #[test]
 fn levels_and_counters_state_their_units() {
-    // A process id, a priority or a reply code has none.
-    let unitless = ["Pid", "ReplyCode"];
+    // A process id, a priority or a reply code has none; an alarm's are those of what it watches.
+    let unitless = ["Pid", "ReplyCode", "AlarmValue", "AlarmRaise", "AlarmClear"];
     let module = module();
     let missing: Vec<_> = module
         .objects
@@ -251,8 +253,9 @@ fn the_capabilities_include_every_group_of_the_module() {
     let included: BTreeSet<&str> =
         caps[at..].iter().take_while(|t| *t != "}").filter(|t| *t != ",").map(String::as_str).collect();
     let mib = tokens(&fs::read_to_string(MIB).expect("the MIB file"));
+    let kinds = ["OBJECT-GROUP", "NOTIFICATION-GROUP"];
     let groups: BTreeSet<&str> =
-        mib.windows(2).filter(|w| w[1] == "OBJECT-GROUP" && w[0] != ",").map(|w| w[0].as_str()).collect();
+        mib.windows(2).filter(|w| kinds.contains(&w[1].as_str()) && w[0] != ",").map(|w| w[0].as_str()).collect();
     assert_eq!(included, groups);
 }
 
@@ -277,8 +280,8 @@ fn the_parser_sees_a_difference() {
     let table: &dyn AnyTable =
         collect::catalogue().into_iter().find(|t| t.name() == "postfixHealthObjects").expect("it");
     let code = [table.entry(), &[3]].concat();
-    assert_eq!(parse(&text).objects["postfixSourcesFailing"].oid, code);
-    assert_ne!(parse(&changed).objects["postfixSourcesFailing"].oid, code);
+    assert_eq!(parse(&text, "postfixMIB").objects["postfixSourcesFailing"].oid, code);
+    assert_ne!(parse(&changed, "postfixMIB").objects["postfixSourcesFailing"].oid, code);
 }
 
 /// The modules in mibs/, by their files' names.

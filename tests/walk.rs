@@ -226,14 +226,14 @@ fn the_modules_are_printed_at_any_root_and_smilint_objects_to_none() {
         let ran = agent.run_once(&["mib", "--root", root, "--directory", &there]);
         assert_eq!(ran.code, 0, "{}", ran.stderr);
         let mut smilint = common::tool("smilint");
-        smilint.env("SMIPATH", format!("{}:{there}", common::mibs_dir().display()));
+        smilint.env("SMIPATH", format!("{}:{there}", common::base_mibs()));
         let ran = common::capture(smilint.args(["-m", "-s", "-l", "6"]).arg(directory.join("POSTFIX-MIB.txt")));
         // An enterprise's own arcs have names elsewhere, if at all.
         let complaints = format!("{}{}", ran.stdout, ran.stderr);
         let complaints: Vec<_> = complaints.lines().filter(|line| !line.contains("{node-implicit}")).collect();
         assert_eq!(complaints, Vec::<&str>::new(), "{root}");
         let mut translate = common::tool("snmptranslate");
-        let path = format!("{}:{there}", common::mibs_dir().display());
+        let path = format!("{}:{there}", common::base_mibs());
         let ran =
             common::capture(translate.args(["-M", &path, "-m", "POSTFIX-MIB", "-On", "POSTFIX-MIB::postfixHealth"]));
         assert_eq!(ran.stdout.trim(), format!(".{root}.1.1.1.1"), "{}", ran.stderr);

@@ -1,11 +1,14 @@
 //! One try: connect, open, register, close; and what to do where it fails. It never overtakes: whoever serves the subtree
 //! is not disturbed. Beside an agent that serves it only the session is tried, since snmpd logs every second registration.
 
-use super::{Config, Stats, Status, link, notifications, remedy, session::Nothing};
+use super::{Config, Notification, Stats, Status, link, notifications, remedy, session::Nothing};
 use std::{sync::Arc, time::Duration};
 
 /// Longer than the link waits for any one step.
 const PATIENCE: Duration = Duration::from_secs(15);
+
+/// How often it is looked whether a notification was taken.
+const RECEIPT: Duration = Duration::from_millis(20);
 
 /// Which step failed; the message carries the remedy.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
@@ -42,13 +45,49 @@ pub async fn try_register(mut config: Config) -> Result<String, CheckError> {
 /// Connects, opens a session, and closes it. Nothing is registered. Returns where, as text.
 pub async fn try_open(mut config: Config) -> Result<String, CheckError> {
     config.regions.clear();
-    config.capabilities = None;
+    config.capabilities.clear();
     match attempt(config, |status| !matches!(status, Status::Starting)).await {
         Status::Open(address) | Status::Registered(address) => Ok(address),
         Status::Disconnected(why) => Err(CheckError::Connect(why)),
         Status::Refused { why, .. } => Err(CheckError::Refused(why)),
         Status::Starting | Status::Stopped => Err(CheckError::Timeout(PATIENCE)),
     }
+}
+
+/// Connects, opens a session, sends one notification, and closes when the master has taken it. Nothing is registered.
+/// Returns where, as text.
+pub async fn try_notify(mut config: Config, notification: Notification) -> Result<String, CheckError> {
+    config.regions.clear();
+    config.capabilities.clear();
+    let stats = Arc::new(Stats::default());
+    let status = stats.watch();
+    let (notifier, queue) = notifications(config.notifications, Arc::clone(&stats));
+    let (notification, receipt) = notification.with_receipt();
+    notifier.send(notification);
+    let (settled, outcome) = tokio::sync::oneshot::channel();
+    let shutdown = async move {
+        let settle = async {
+            let mut address = None;
+            loop {
+                match &*status.borrow() {
+                    Status::Open(at) | Status::Registered(at) => address = Some(at.clone()),
+                    Status::Disconnected(why) => return Err(CheckError::Connect(why.clone())),
+                    Status::Refused { why, .. } => return Err(CheckError::Refused(why.clone())),
+                    Status::Starting | Status::Stopped => {}
+                }
+                match (receipt.taken(), &address) {
+                    (Some(true), Some(address)) => return Ok(address.clone()),
+                    (Some(false), _) => return Err(CheckError::Refused("snmpd refuses notifications".into())),
+                    _ => tokio::time::sleep(RECEIPT).await,
+                }
+            }
+        };
+        let found = tokio::time::timeout(PATIENCE, settle).await.unwrap_or(Err(CheckError::Timeout(PATIENCE)));
+        // The receiver waits below.
+        let _ = settled.send(found);
+    };
+    link::run(config, || Arc::new(Nothing), queue, stats, shutdown).await;
+    outcome.await.unwrap_or(Err(CheckError::Timeout(PATIENCE)))
 }
 
 /// Runs a link until its status is the one that is wanted.

@@ -16,7 +16,7 @@ pub struct Config {
     /// o.descr: the same for people.
     pub description: String,
     /// A row for sysORTable.
-    pub capabilities: Option<Capabilities>,
+    pub capabilities: Vec<Capabilities>,
     /// How many notifications may go out.
     pub notifications: Rate,
 }
@@ -29,7 +29,7 @@ impl Config {
             id: subtree.clone(),
             regions: vec![Region::new(subtree)],
             description: description.into(),
-            capabilities: None,
+            capabilities: Vec::new(),
             notifications: Rate::default(),
         }
     }

@@ -22,8 +22,8 @@ mod stats;
 pub mod wire;
 
 pub use address::{Address, AddressError};
-pub use check::{CheckError, try_open, try_register};
+pub use check::{CheckError, try_notify, try_open, try_register};
 pub use config::{Capabilities, Config, Rate, Region};
 pub use link::run;
-pub use notify::{Notification, NotificationError, Notifications, Notifier, notifications};
+pub use notify::{Notification, NotificationError, Notifications, Notifier, Receipt, notifications};
 pub use stats::{Stats, Status};

@@ -12,7 +12,7 @@ use super::{
 use crate::smi::{Oid, Value};
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -37,7 +37,30 @@ pub enum NotificationError {
 
 /// One notification, ready to be sent: snmpTrapOID.0 first, then the objects. The master adds sysUpTime.0.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Notification(Arc<[VarBind]>);
+pub struct Notification {
+    varbinds: Arc<[VarBind]>,
+    receipt: Option<Receipt>,
+}
+
+/// Tells the sender of a notification what has become of it.
+#[derive(Clone, Debug, Default)]
+pub struct Receipt(Arc<OnceLock<bool>>);
+
+impl Receipt {
+    /// Whether the master has taken it; `None` while that is not known. `false`: it was given up.
+    pub fn taken(&self) -> Option<bool> {
+        self.0.get().copied()
+    }
+}
+
+/// The same one.
+impl PartialEq for Receipt {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Receipt {}
 
 impl Notification {
     /// The notification `oid` with its objects.
@@ -58,12 +81,29 @@ impl Notification {
             size += octets + 16 + name.len() * 4;
             varbinds.push(VarBind { name, data: Data::Value(value) });
         }
-        if size > MAX_SIZE { Err(NotificationError::TooLarge(oid.to_string())) } else { Ok(Self(varbinds.into())) }
+        if size > MAX_SIZE {
+            Err(NotificationError::TooLarge(oid.to_string()))
+        } else {
+            Ok(Self { varbinds: varbinds.into(), receipt: None })
+        }
+    }
+
+    /// The same, and what tells the sender what has become of it.
+    pub fn with_receipt(self) -> (Self, Receipt) {
+        let receipt = Receipt::default();
+        (Self { receipt: Some(receipt.clone()), ..self }, receipt)
+    }
+
+    /// Notes that the master has taken it, or that it is given up.
+    pub(crate) fn settle(&self, taken: bool) {
+        if let Some(receipt) = &self.receipt {
+            let _ = receipt.0.set(taken);
+        }
     }
 
     /// All VarBinds in order.
     pub fn varbinds(&self) -> &[VarBind] {
-        &self.0
+        &self.varbinds
     }
 }
 
@@ -105,7 +145,9 @@ impl Notifier {
     pub fn send(&self, notification: Notification) {
         let mut waiting = self.0.lock();
         if waiting.len() >= self.0.limit {
-            waiting.pop_front();
+            if let Some(oldest) = waiting.pop_front() {
+                oldest.settle(false);
+            }
             count(&self.0.stats.notifications_dropped);
         }
         waiting.push_back(notification);
@@ -141,6 +183,7 @@ impl Notifications {
             if waiting.len() < self.queue.limit {
                 waiting.push_front(notification);
             } else {
+                notification.settle(false);
                 count(&self.queue.stats.notifications_dropped);
             }
         }

@@ -137,7 +137,8 @@ pub struct Session<V> {
     packet: u32,
     own: Vec<Own>,
     regions: Regions,
-    caps_due: bool,
+    /// How many of the capabilities have been told.
+    caps_told: usize,
     heard: Instant,
     watch: Instant,
     misses: u32,
@@ -157,7 +158,6 @@ impl<V: Objects> Session<V> {
     /// Begins a session on a connection that stands since `now`.
     pub fn new(config: Arc<Config>, stats: Arc<Stats>, now: Instant) -> Self {
         let regions = Regions::new(config.regions.len());
-        let caps_due = config.capabilities.is_some();
         let mut session = Self {
             config,
             stats,
@@ -166,7 +166,7 @@ impl<V: Objects> Session<V> {
             packet: 0,
             own: Vec::with_capacity(MAX_OUTSTANDING),
             regions,
-            caps_due,
+            caps_told: 0,
             heard: now,
             watch: now + IDLE,
             misses: 0,
@@ -214,7 +214,7 @@ impl<V: Objects> Session<V> {
     /// Whether every region has got an answer and AddAgentCaps is done.
     pub fn is_settled(&self) -> bool {
         self.is_open()
-            && !self.caps_due
+            && self.caps_told == self.config.capabilities.len()
             && self.regions.all_decided()
             && !self.own.iter().any(|own| matches!(own.what, What::Caps))
     }
@@ -294,7 +294,8 @@ impl<V: Objects> Session<V> {
                 What::Close => return Err(SessionError::NoAnswer("Close")),
                 // snmpd drops what it cannot parse without a word; the session is none the worse for it.
                 What::Caps => self.events.push_back(Event::CapsRefused(ErrorCode::PARSE_ERROR)),
-                What::Notify(_) => {
+                What::Notify(lost) => {
+                    lost.settle(false);
                     count(&self.stats.notifications_dropped);
                     self.events.push_back(Event::NotificationLost(None));
                     self.watch = now;
@@ -348,12 +349,13 @@ impl<V: Objects> Session<V> {
             let target = Box::new(Target { timeout: 0, priority, subtree: subtree.clone(), range: None });
             self.request(What::Register(number, priority), Body::Register { instance: *instance, target }, now);
         }
-        if self.caps_due && self.regions.all_decided() && self.own.len() < MAX_OUTSTANDING {
-            self.caps_due = false;
-            if let Some(caps) = &config.capabilities {
-                let body = Body::AddAgentCaps { id: Box::new(caps.id.clone()), descr: caps.description.as_bytes() };
-                self.request(What::Caps, body, now);
-            }
+        while self.regions.all_decided()
+            && self.own.len() < MAX_OUTSTANDING
+            && let Some(caps) = config.capabilities.get(self.caps_told)
+        {
+            self.caps_told += 1;
+            let body = Body::AddAgentCaps { id: Box::new(caps.id.clone()), descr: caps.description.as_bytes() };
+            self.request(What::Caps, body, now);
         }
     }
 
@@ -375,8 +377,8 @@ impl<V: Objects> Session<V> {
                 return Ok(());
             }
         };
-        if let Body::Response { error, .. } = pdu.body {
-            return self.response(header, error, now);
+        if let Body::Response { sys_up_time, error, .. } = pdu.body {
+            return self.response(header, (sys_up_time, error), now);
         }
         if header.session != self.id || self.phase == Phase::Opening {
             if pdu.body != Body::CleanupSet {
@@ -463,7 +465,12 @@ impl<V: Objects> Session<V> {
         Reply::to(header, &mut self.out).fail(error, index);
     }
 
-    fn response(&mut self, header: &Header, error: ErrorCode, now: Instant) -> Result<(), SessionError> {
+    fn response(
+        &mut self,
+        header: &Header,
+        (sys_up_time, error): (u32, ErrorCode),
+        now: Instant,
+    ) -> Result<(), SessionError> {
         let Some(position) = self.own.iter().position(|own| own.packet == header.packet) else {
             return Ok(());
         };
@@ -477,6 +484,7 @@ impl<V: Objects> Session<V> {
             What::Open if fine => {
                 self.id = header.session;
                 self.phase = Phase::Open;
+                self.stats.epoch.learn(sys_up_time, now);
                 self.events.push_back(Event::Opened);
             }
             What::Open => return Err(SessionError::OpenRefused(error)),
@@ -495,11 +503,13 @@ impl<V: Objects> Session<V> {
             What::Caps if fine => {}
             What::Caps => self.events.push_back(Event::CapsRefused(error)),
             What::Ping => {}
-            What::Notify(_) if fine => {
+            What::Notify(taken) if fine => {
+                taken.settle(true);
                 count(&self.stats.notifications_sent);
                 self.events.push_back(Event::NotificationConfirmed);
             }
-            What::Notify(_) => {
+            What::Notify(lost) => {
+                lost.settle(false);
                 count(&self.stats.notifications_dropped);
                 self.events.push_back(Event::NotificationLost(Some(error)));
             }

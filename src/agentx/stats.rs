@@ -1,5 +1,6 @@
 //! What the link counts and the state it is in, for whoever wants to show them.
 
+use crate::smi::Epoch;
 use std::{
     fmt,
     sync::{
@@ -22,6 +23,8 @@ pub struct Stats {
     pub notifications_sent: Arc<AtomicU64>,
     /// Notifications given up: queue full, refused by the master, or never answered.
     pub notifications_dropped: Arc<AtomicU64>,
+    /// When the master of the present session began.
+    pub epoch: Epoch,
     status: watch::Sender<Status>,
 }
 

@@ -4,6 +4,7 @@
 //! publishes finished [`Fragment`](crate::mib::Fragment)s and reports to [`health`]. It never talks to snmpd, and a
 //! collector that hangs harms only itself.
 
+pub mod alarm;
 pub mod health;
 pub mod instance;
 pub mod log;
@@ -21,6 +22,7 @@ use crate::{
     agentx::Notifier,
     config::Config,
     mib::{AnyTable, Publisher},
+    smi::Epoch,
     state::StateDirectory,
     stop::Stop,
 };
@@ -34,6 +36,8 @@ pub struct Registration {
     pub tables: &'static [&'static dyn AnyTable],
     /// The kinds of sources it reports for each instance. postfixHealth is not ok before all of them have been read.
     pub kinds: &'static [health::SourceKind],
+    /// The kinds of sources it reports once, for the whole host.
+    pub host_kinds: &'static [health::SourceKind],
     /// Takes over what was saved; reads nothing yet.
     pub make: fn(&Context) -> Box<dyn Collector>,
 }
@@ -51,6 +55,8 @@ pub static COLLECTORS: &[&Registration] = &[
     &process::REGISTRATION,
     &log::REGISTRATION,
     &queue::REGISTRATION,
+    &probe::REGISTRATION,
+    &alarm::REGISTRATION,
     &standard::REGISTRATION,
     &health::REGISTRATION,
 ];
@@ -63,6 +69,11 @@ pub fn catalogue() -> Vec<&'static dyn AnyTable> {
 /// The kinds of sources that each instance has.
 pub fn kinds() -> impl Iterator<Item = health::SourceKind> {
     COLLECTORS.iter().flat_map(|collector| collector.kinds).copied()
+}
+
+/// The kinds of sources that the host has once.
+pub fn host_kinds() -> impl Iterator<Item = health::SourceKind> {
+    COLLECTORS.iter().flat_map(|collector| collector.host_kinds).copied()
 }
 
 /// What every collector works with.
@@ -84,14 +95,16 @@ pub struct Context {
     pub stop: Stop,
     /// Where notifications go; `None` where no session with a master is held (`dump`, `check`).
     pub notifier: Option<Notifier>,
+    /// When the master began, for TimeStamps; never learned where no session is held.
+    pub epoch: Epoch,
 }
 
 impl Context {
     /// No instance is known yet.
     pub fn new(config: Arc<Config>, publisher: Publisher, health: health::Health, state: StateDirectory) -> Self {
-        let (instances, throttled, stop) = Default::default();
+        let (instances, throttled, stop, epoch) = Default::default();
         publisher.set_private(config.privacy);
-        Self { config, publisher, health, instances, state, throttled, stop, notifier: None }
+        Self { config, publisher, health, instances, state, throttled, stop, notifier: None, epoch }
     }
 
     /// For the collectors that follow a changed configuration: what is shared stays, and only they hear of their stop.

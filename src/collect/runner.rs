@@ -32,7 +32,7 @@ impl Collector for Watched {
     fn refresh(&mut self) -> Next {
         let next = self.collector.refresh();
         if next != Next::Again {
-            self.health.refreshed(self.registration.name, self.registration.kinds);
+            self.health.refreshed(self.registration.name, self.registration.kinds, self.registration.host_kinds);
         }
         next
     }
@@ -188,8 +188,13 @@ mod tests {
         }
     }
 
-    static MUTE: Registration =
-        Registration { name: "mute", tables: &[], kinds: &[SourceKind::Log], make: |_| Box::new(Mute) };
+    static MUTE: Registration = Registration {
+        name: "mute",
+        tables: &[],
+        kinds: &[SourceKind::Log],
+        host_kinds: &[],
+        make: |_| Box::new(Mute),
+    };
 
     #[test]
     fn a_refresh_that_ends_is_heard_of_by_health() {
@@ -214,7 +219,7 @@ mod tests {
             assert!(registration.name.len() <= 15, "{} is cut by ps -L", registration.name);
             assert!(names.insert(registration.name));
         }
-        let kinds: Vec<_> = crate::collect::kinds().collect();
+        let kinds: Vec<_> = crate::collect::kinds().chain(crate::collect::host_kinds()).collect();
         assert_eq!(kinds.iter().collect::<BTreeSet<_>>().len(), kinds.len());
         let tables: Vec<_> = crate::collect::catalogue().iter().map(|table| table.name()).collect();
         assert_eq!(tables.iter().collect::<BTreeSet<_>>().len(), tables.len());

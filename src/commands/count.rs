@@ -1,7 +1,7 @@
 //! `postfix-agentx count`: every counter of log files on standard output, as text or as one JSON object.
 
 use super::Failure;
-use crate::{cli::Count, collect::log, config::Config, shown::escaped, smi::Value};
+use crate::{cli::Count, collect::log, compressed, config::Config, shown::escaped, smi::Value};
 use std::{
     io::{self, BufWriter, IsTerminal, Write},
     path::PathBuf,
@@ -74,7 +74,7 @@ impl Progress {
         // Of compressed files only the compressed size is known: logs shrink to about a twelfth.
         let size = |file: &PathBuf| {
             let bytes = std::fs::metadata(file).map_or(0, |meta| meta.len());
-            if log::is_gzip(file) { bytes * 12 } else { bytes }
+            if compressed::is_named(file) { bytes * 12 } else { bytes }
         };
         let unknown = files.iter().any(|file| file.as_os_str() == "-");
         let total = if unknown { 0 } else { files.iter().map(size).sum() };

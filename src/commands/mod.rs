@@ -5,6 +5,8 @@ mod check;
 mod count;
 mod dump;
 mod mib;
+mod notify;
+mod papers;
 mod probe;
 mod run;
 mod status;
@@ -16,6 +18,7 @@ use crate::{
     config::ConfigError,
     shown::escaped,
     state::StateError,
+    stderr,
     stop::Stop,
 };
 use std::{
@@ -36,6 +39,8 @@ pub fn run(cli: &Cli) -> ExitCode {
         Command::Probe(args) => probe::run(args.file.config.as_deref(), args.name.as_deref()),
         Command::Count(args) => count::run(args),
         Command::Mib(args) => mib::run(args),
+        Command::Notify(args) => notify::run(args.file.config.as_deref()),
+        Command::Papers(args) => papers::run(args),
     };
     result.unwrap_or_else(|failure| {
         complain(&failure);
@@ -57,7 +62,13 @@ pub fn usage(error: &clap::Error) -> ExitCode {
 }
 
 fn complain(failure: &Failure) {
-    eprintln!("postfix-agentx: {}", in_lines(&failure.to_string()));
+    let text = in_lines(&failure.to_string());
+    if stderr::is_journal() {
+        // The journal takes each line for an entry.
+        text.lines().for_each(|line| eprintln!("<3>{line}"));
+    } else {
+        eprintln!("postfix-agentx: {text}");
+    }
 }
 
 /// A message may have lines of its own (a place in the configuration, with what is written there), and nothing else that is

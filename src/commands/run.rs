@@ -118,8 +118,10 @@ async fn serve(file: Option<&Path>, signals: &mut Signals) -> Result<(), Failure
 
     let link = link_config(&config);
     let (notifier, notifications) = agentx::notifications(link.notifications, stats.clone());
+    let epoch = stats.epoch.clone();
     let (shutdown, link) = talk_to_snmpd(link, publisher.clone(), notifications, stats)?;
-    let context = Context { notifier: Some(notifier), ..Context::new(Arc::new(config), publisher, health, state) };
+    let context =
+        Context { notifier: Some(notifier), epoch, ..Context::new(Arc::new(config), publisher, health, state) };
     let result = collect(file, context, &counters, &link, signals).await;
     // Where the link's thread is gone, there is no receiver any more.
     let _ = shutdown.send(());

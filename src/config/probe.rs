@@ -26,6 +26,30 @@ pub struct Probe {
     pub kind: Kind,
 }
 
+impl Probe {
+    /// The servers it connects to.
+    pub fn servers(&self) -> Vec<&Server> {
+        match &self.kind {
+            Kind::Smtp(smtp) => vec![&smtp.server],
+            Kind::Certificate(certificate) => match &certificate.at {
+                CertificateAt::File(_) => Vec::new(),
+                CertificateAt::Server(server, _) => vec![server],
+            },
+            Kind::RoundTrip(trip) => {
+                let submit = match &trip.submit {
+                    Submit::Smtp(server) => Some(server),
+                    Submit::Sendmail(_) => None,
+                };
+                let retrieve = match &trip.retrieve {
+                    Retrieve::Imap { server, .. } | Retrieve::Pop3(server) => Some(server),
+                    Retrieve::Maildir(_) => None,
+                };
+                submit.into_iter().chain(retrieve).collect()
+            }
+        }
+    }
+}
+
 /// What a probe does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {

@@ -4,7 +4,7 @@ use super::{
     Module, POSTFIX_MIB,
     table::{Get, Index, Table},
 };
-use crate::smi::{Oid, Value};
+use crate::smi::{Oid, Stamp, Value};
 use std::{
     ops::Range,
     sync::{
@@ -44,6 +44,8 @@ enum Cell {
     Fixed(Value),
     Age(Instant),
     AgeTicks(Instant),
+    AgeInterval(Instant),
+    TimeStamp(Stamp),
     LiveGauge32(Arc<AtomicU64>),
     LiveCounter32(Arc<AtomicU64>),
 }
@@ -69,7 +71,10 @@ impl Cell {
             Get::Gauge32(f) | Get::Unsigned32(f) => Cell::Fixed(Value::Gauge32(saturate(f(row)?))),
             Get::Text(f) | Get::Personal(f) | Get::DateAndTime(f) => Cell::Fixed(Value::OctetString(f(row)?)),
             Get::Age(f) => Cell::Age(f(row)?),
+            Get::ObjectId(f) => Cell::Fixed(Value::ObjectId(f(row)?)),
             Get::AgeTicks(f) => Cell::AgeTicks(f(row)?),
+            Get::AgeInterval(f) => Cell::AgeInterval(f(row)?),
+            Get::TimeStamp(f) => Cell::TimeStamp(f(row)?),
             Get::LiveGauge32(f) => Cell::LiveGauge32(f(row)?),
             Get::LiveCounter32(f) => Cell::LiveCounter32(f(row)?),
         })
@@ -80,6 +85,11 @@ impl Cell {
             Cell::Fixed(value) => value.clone(),
             Cell::Age(since) => Value::Gauge32(saturate(now.saturating_duration_since(*since).as_secs())),
             Cell::AgeTicks(since) => Value::TimeTicks((now.saturating_duration_since(*since).as_millis() / 10) as u32),
+            Cell::AgeInterval(since) => {
+                let age = now.saturating_duration_since(*since).as_millis() / 10;
+                Value::Integer(i32::try_from(age).unwrap_or(i32::MAX))
+            }
+            Cell::TimeStamp(stamp) => Value::TimeTicks(stamp.ticks()),
             Cell::LiveGauge32(value) => Value::Gauge32(saturate(value.load(Ordering::Relaxed))),
             Cell::LiveCounter32(value) => Value::Counter32(value.load(Ordering::Relaxed) as u32),
         }
@@ -181,14 +191,26 @@ impl Fragment {
         below.first().is_some_and(|number| self.columns.iter().any(|c| c.number == *number))
     }
 
-    pub(super) fn get(&self, below: &[u32], now: Instant) -> Option<Value> {
+    fn cell(&self, below: &[u32], now: Instant) -> Option<&Cell> {
         let (number, index) = below.split_first()?;
         if self.expired(now) {
             return None;
         }
         let column = &self.columns[self.columns.binary_search_by_key(number, |c| c.number).ok()?];
         let (cell, row) = self.seek(column, |have| have < index)?;
-        (self.row_index(row) == index).then(|| column.cells[cell].value(now))
+        (self.row_index(row) == index).then(|| &column.cells[cell])
+    }
+
+    pub(super) fn get(&self, below: &[u32], now: Instant) -> Option<Value> {
+        Some(self.cell(below, now)?.value(now))
+    }
+
+    /// Since when the age at `below` is counted.
+    pub(super) fn since(&self, below: &[u32], now: Instant) -> Option<Instant> {
+        match self.cell(below, now)? {
+            Cell::Age(since) | Cell::AgeTicks(since) | Cell::AgeInterval(since) => Some(*since),
+            _ => None,
+        }
     }
 
     /// The first object after `below` (or at it, with `include`); appends column and index to `name`.
@@ -199,7 +221,8 @@ impl Fragment {
         let (wanted, index) = below.split_first().map_or((0, &[][..]), |(number, index)| (*number, index));
         let first = self.columns.partition_point(|c| c.number < wanted);
         for column in &self.columns[first..] {
-            let found = if column.number == wanted && !index.is_empty() {
+            // Without an index the name ends with the column, and is the instance.
+            let found = if column.number == wanted && (self.arity == 0 || !index.is_empty()) {
                 self.seek(column, |have| if include { have < index } else { have <= index })
             } else {
                 self.seek(column, |_| false)

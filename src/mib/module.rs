@@ -12,13 +12,15 @@ pub struct Module {
     pub root: Option<&'static [u32]>,
     /// Registration priority (RFC 2741 §7.1.4.1); the smaller wins. `None`: `agentx: priority` of the configuration.
     pub priority: Option<u8>,
-    /// Nodes below the root that are registered on their own as well: a master that answers there itself has a longer name
-    /// than the root's, which wins (RFC 2741 §7.1.5) unless it is registered too.
-    pub overruled: &'static [&'static [u32]],
+    /// Whether its root is registered. Where it is not, only the nodes are, and the master answers for the rest.
+    pub whole: bool,
+    /// Nodes below the root that are registered on their own: a master that answers there itself has a longer name than
+    /// the root's, which wins (RFC 2741 §7.1.5) unless it is registered too.
+    pub nodes: &'static [&'static [u32]],
 }
 
 /// The module of every table that names no other one.
-pub static POSTFIX_MIB: Module = Module { name: "POSTFIX-MIB", root: None, priority: None, overruled: &[] };
+pub static POSTFIX_MIB: Module = Module { name: "POSTFIX-MIB", root: None, priority: None, whole: true, nodes: &[] };
 
 impl Module {
     /// Whether it is one of the IETF's, at mib-2.

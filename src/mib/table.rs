@@ -2,7 +2,7 @@
 
 use super::{Fragment, Module, POSTFIX_MIB};
 use crate::shown::is_hidden;
-use crate::smi::Octets;
+use crate::smi::{Octets, Oid, Stamp};
 use smallvec::SmallVec;
 use std::{
     sync::{Arc, atomic::AtomicU64},
@@ -67,6 +67,12 @@ pub enum Get<R> {
     Age(fn(&R) -> Option<Instant>),
     /// TimeTicks since an instant, computed when asked.
     AgeTicks(fn(&R) -> Option<Instant>),
+    /// TimeStamp, by the sysUpTime of the master that asks.
+    TimeStamp(fn(&R) -> Option<Stamp>),
+    /// TimeInterval since an instant, hundredths of a second, computed when asked.
+    AgeInterval(fn(&R) -> Option<Instant>),
+    /// OBJECT IDENTIFIER.
+    ObjectId(fn(&R) -> Option<Arc<Oid>>),
     /// Gauge32 whose value moves between publications.
     LiveGauge32(fn(&R) -> Option<Arc<AtomicU64>>),
     /// Counter32 whose value moves between publications.
@@ -85,20 +91,22 @@ pub enum Syntax {
     Text,
     DateAndTime,
     TimeTicks,
+    ObjectId,
 }
 
 impl<R> Get<R> {
     /// The SYNTAX this getter serves.
     pub const fn syntax(&self) -> Syntax {
         match self {
-            Get::Integer(_) => Syntax::Integer,
+            Get::Integer(_) | Get::AgeInterval(_) => Syntax::Integer,
             Get::Counter32(_) | Get::LiveCounter32(_) => Syntax::Counter32,
             Get::Counter64(_) => Syntax::Counter64,
             Get::Gauge32(_) | Get::Age(_) | Get::LiveGauge32(_) => Syntax::Gauge32,
             Get::Unsigned32(_) => Syntax::Unsigned32,
             Get::Text(_) | Get::Personal(_) => Syntax::Text,
             Get::DateAndTime(_) => Syntax::DateAndTime,
-            Get::AgeTicks(_) => Syntax::TimeTicks,
+            Get::AgeTicks(_) | Get::TimeStamp(_) => Syntax::TimeTicks,
+            Get::ObjectId(_) => Syntax::ObjectId,
         }
     }
 }

@@ -27,6 +27,12 @@ impl View {
         Some((position, name.strip_prefix(self.entries.get(position)?.as_slice())))
     }
 
+    /// Since when an age is counted: more exactly than its value says.
+    pub fn since(&self, name: &[u32], now: Instant) -> Option<Instant> {
+        let (position, rest) = self.seek(name)?;
+        self.fragments.get(position)?.since(rest?, now)
+    }
+
     /// All objects in SNMP order, as `now` shows them.
     pub fn walk(&self, now: Instant) -> impl Iterator<Item = (Oid, Value)> + '_ {
         let mut at = Oid::new();
@@ -292,8 +298,10 @@ mod tests {
         ],
     };
 
-    static BEFORE: Module = Module { name: "BEFORE-MIB", root: Some(&[1, 1]), priority: Some(100), overruled: &[] };
-    static BEHIND: Module = Module { name: "BEHIND-MIB", root: Some(&[1, 2, 3]), priority: None, overruled: &[] };
+    static BEFORE: Module =
+        Module { name: "BEFORE-MIB", root: Some(&[1, 1]), priority: Some(100), whole: true, nodes: &[] };
+    static BEHIND: Module =
+        Module { name: "BEHIND-MIB", root: Some(&[1, 2, 3]), priority: None, whole: true, nodes: &[] };
 
     /// The same entry as another table has in another module.
     static SMALL: TableOf<u32> = TableOf {
@@ -322,6 +330,26 @@ mod tests {
         assert_eq!(view.next(&[1, 2, 4], false, &[], now, &mut name), None);
         let modules: Vec<_> = super::super::modules(&catalogue).iter().map(|module| module.name).collect();
         assert_eq!(modules, ["POSTFIX-MIB", "BEHIND-MIB", "BEFORE-MIB"]);
+    }
+
+    static ALONE: TableOf<u32> = TableOf {
+        module: &BEHIND,
+        table: Table { name: "alone", entry: &[4, 7], index: |_| Index::new(), columns: SMALL_COLUMNS },
+    };
+
+    #[test]
+    fn a_name_that_ends_with_its_column_is_found_once() {
+        let publisher = Publisher::new(Oid::from([1, 2]), &[&ALONE, &SCALAR]);
+        publisher.publish([ALONE.fragment(&[5]), SCALAR.fragment(&[9])]);
+        let (view, now) = (publisher.view(), Instant::now());
+        assert_eq!(names(&view), [".1.2.3.1.1.0", ".1.2.3.4.7.1"]);
+        let get = |below: &[u32]| view.get(&[&[1, 2, 3, 4, 7][..], below].concat(), now).ok();
+        assert_eq!((get(&[1]), get(&[1, 0]), get(&[])), (Some(Value::Gauge32(5)), None, None));
+        let next = |below: &[u32], include| {
+            view.next(&[&[1, 2, 3, 4, 7][..], below].concat(), include, &[], now, &mut Oid::new()).is_some()
+        };
+        assert!(next(&[], false) && next(&[0, 9], false) && next(&[1], true));
+        assert!(!next(&[1], false) && !next(&[1, 0], true) && !next(&[2], true));
     }
 
     proptest! {

@@ -61,7 +61,7 @@ pub enum SnmpError {
     )]
     Refused(SocketAddr),
     /// Silence.
-    #[error("no answer from {address} within {waited:?}: {}", if *.discovered { TIMEOUT_LATER } else { .advice })]
+    #[error("no answer from {address} within {:.1} s: {}", .waited.as_secs_f64(), if *.discovered { TIMEOUT_LATER } else { .advice })]
     Timeout {
         /// Who is silent.
         address: SocketAddr,

@@ -94,9 +94,14 @@ pub fn mibs_dir() -> PathBuf {
     dir
 }
 
+/// The IETF's modules: those of deps.sh, and the two for mail, which no package has.
+pub fn base_mibs() -> String {
+    format!("{}:{}", mibs_dir().display(), repository().join("tests/mibs").display())
+}
+
 /// The directories of MIB modules in the form of `snmpwalk -M` and smilint's SMIPATH: base modules first, then ours.
 pub fn mib_path() -> String {
-    format!("{}:{}", mibs_dir().display(), repository().join("mibs").display())
+    format!("{}:{}", base_mibs(), repository().join("mibs").display())
 }
 
 /// Where cargo builds: what CARGO_TARGET_DIR says, for tests/deps.sh as for cargo.

@@ -243,10 +243,10 @@ impl TestSnmpd {
         bindings.into_iter().next().map(|(_, value)| value).ok_or_else(|| SnmpError::Tool("no binding".to_owned()))
     }
 
-    /// A tool with the names of our MIB, e.g. `snmptable` on `POSTFIX-MIB::postfixQueueTable`.
+    /// A tool with the names of our MIB and of the standard's for mail, e.g. `snmptable` on `POSTFIX-MIB::postfixQueueTable`.
     pub fn named(&self, program: &str, options: &[&str], arguments: &[&str]) -> Ran {
         let mut command = self.tool(program);
-        command.env_remove("MIBS").args(["-v2c", "-c", READER, "-M", &mib_path(), "-m", "POSTFIX-MIB"]);
+        command.env_remove("MIBS").args(["-v2c", "-c", READER, "-M", &mib_path(), "-m", "POSTFIX-MIB:MTA-MIB"]);
         command.args(options).arg(self.address()).args(arguments);
         capture(&mut command)
     }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 
-use crate::common::{Fate, group_id, Sandbox, TestAgent, TestPostfix, TestSnmpd};
+use crate::common::{Fate, Sandbox, TestAgent, TestPostfix, TestSnmpd, group_id};
 
 pub struct Rig {
     pub snmpd: TestSnmpd,

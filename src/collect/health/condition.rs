@@ -30,6 +30,8 @@ pub enum Subject {
     Log,
     /// A configured threshold.
     Alarm,
+    /// A probe or a certificate.
+    Probe,
 }
 
 /// Something postfixHealth must tell.

@@ -32,6 +32,7 @@ pub static REGISTRATION: Registration = Registration {
     name: "health",
     tables: TABLES,
     kinds: &[],
+    host_kinds: &[],
     make: |context| Box::new(Watchdog(context.health.clone())),
 };
 
@@ -111,15 +112,16 @@ impl Health {
         }
     }
 
-    /// The collector `name`, which answers for `kinds`, is through with a refresh. What it has said nothing about for too
-    /// long is failing: it cannot be known to be well.
-    pub fn refreshed(&self, name: &str, kinds: &[SourceKind]) {
+    /// The collector `name`, which answers for `kinds` of every instance and `host_kinds` of the host, is through with a
+    /// refresh. What it has said nothing about for too long is failing: it cannot be known to be well.
+    pub fn refreshed(&self, name: &str, kinds: &[SourceKind], host_kinds: &[SourceKind]) {
         let now = Instant::now();
         let mut hub = self.lock();
         let error =
             || format!("the {name} collector ends its refreshes without a report; please report this as a fault");
+        let answers = |row: &SourceRow| kinds.contains(&row.key.kind) || host_kinds.contains(&row.key.kind);
         let mut silent = false;
-        for row in hub.state.sources.values_mut().filter(|row| kinds.contains(&row.key.kind) && row.is_overdue(now)) {
+        for row in hub.state.sources.values_mut().filter(|row| answers(row) && row.is_overdue(now)) {
             row.heard = now;
             if row.fail(&error(), Attempt::Failed) {
                 tracing::error!(source = row.name, "{}", error());

@@ -17,6 +17,8 @@ pub enum SourceKind {
     Processes = 4,
     /// master.cf.
     Services = 5,
+    /// The probes of this host and the certificates of its SMTP servers, all together.
+    Probes = 6,
 }
 
 impl SourceKind {
@@ -28,6 +30,7 @@ impl SourceKind {
             Self::Log => "log",
             Self::Processes => "processes",
             Self::Services => "services",
+            Self::Probes => "probes",
         }
     }
 }
@@ -49,6 +52,11 @@ impl SourceKey {
         Self { instance: Some(instance), kind, number: 0 }
     }
 
+    /// The only source of its kind that the host has.
+    pub fn of_host(kind: SourceKind) -> Self {
+        Self { instance: None, kind, number: 0 }
+    }
+
     /// Another kind of source of the same instance.
     pub(super) fn of_kind(self, kind: SourceKind) -> Self {
         Self { kind, number: 0, ..self }
@@ -56,7 +64,7 @@ impl SourceKey {
 
     /// Whether postfixSourceTable shows it.
     pub(super) fn has_row(self) -> bool {
-        self.instance.is_some() && self.number == 0
+        self.number == 0
     }
 }
 

@@ -36,8 +36,8 @@ pub(super) static AGENT: Table<AgentCounters> = scalars(
     ],
 );
 
-/// Only sources of an instance of which it has one of that kind: those with a number, and those without an instance, have
-/// a table of their own that names them and shows their status.
+/// Only sources of which an instance, or the host (instance 0), has one of that kind: those with a number have a table of
+/// their own that names them and shows their status.
 pub(super) static SOURCES: Table<SourceRow> = Table {
     name: "postfixSourceTable",
     entry: &[1, 1, 3, 1],

@@ -113,7 +113,7 @@ fn a_collector_that_ends_its_refreshes_without_a_report_is_failing() {
     let health = health();
     let queue = health.source(1, "postfix", SourceKind::Queue, Duration::from_secs(30));
     let log = health.source(1, "postfix", SourceKind::Log, Duration::from_secs(30));
-    let refreshed = || health.refreshed("queue", &[SourceKind::Queue]);
+    let refreshed = || health.refreshed("queue", &[SourceKind::Queue], &[]);
     refreshed();
     assert_eq!(queue.status(), Status::Starting, "not at once: a first reading takes its time");
     health.age(&queue, Duration::from_secs(200));
@@ -142,7 +142,7 @@ fn a_collector_that_passes_an_instance_over_is_failing_until_it_does_not() {
     let health = health();
     let instance = health.source(1, "out", SourceKind::Instance, Duration::from_secs(10));
     instance.success("postconf", Duration::ZERO);
-    let refreshed = || health.refreshed("queue", &[SourceKind::Queue]);
+    let refreshed = || health.refreshed("queue", &[SourceKind::Queue], &[]);
     refreshed();
     assert_eq!(statuses(&health).len(), 1, "it may not have seen the list yet");
     health.lock().state.sources.get_mut(&instance.key).unwrap().created -= Duration::from_secs(31);

@@ -52,6 +52,7 @@ pub static REGISTRATION: Registration = Registration {
     name: "instance",
     tables: TABLES,
     kinds: &[SourceKind::Instance, SourceKind::Services],
+    host_kinds: &[],
     make: |context| Box::new(InstanceCollector::new(context.clone())),
 };
 

@@ -45,11 +45,19 @@ const PARAMETERS: &[&str] = &[
     "smtpd_client_restrictions",
     "smtpd_data_restrictions",
     "smtpd_end_of_data_restrictions",
+    "smtpd_enforce_tls",
     "smtpd_etrn_restrictions",
     "smtpd_helo_restrictions",
     "smtpd_recipient_restrictions",
     "smtpd_relay_restrictions",
     "smtpd_sender_restrictions",
+    "smtpd_tls_cert_file",
+    "smtpd_tls_chain_files",
+    "smtpd_tls_dcert_file",
+    "smtpd_tls_eccert_file",
+    "smtpd_tls_security_level",
+    "smtpd_tls_wrappermode",
+    "smtpd_use_tls",
     "syslog_facility",
     "syslog_name",
 ];
@@ -151,12 +159,17 @@ impl<'a> Postconf<'a> {
         }
     }
 
-    /// The services of master.cf that log under a name of their own (`-o syslog_name=`), as (`relay/unix`, expanded name).
-    pub(super) fn labels(&self) -> Result<Vec<(String, String)>, PostconfError> {
-        let text = self.run(&["-xP".as_ref(), "*/*/syslog_name".as_ref()])?;
+    /// What services of master.cf set of these parameters for themselves (`-o syslog_name=`), expanded, as
+    /// (`relay/unix`, `syslog_name`, value).
+    pub(super) fn set_by_services(&self, parameters: &[&str]) -> Result<Vec<[String; 3]>, PostconfError> {
+        let patterns: Vec<String> = parameters.iter().map(|name| format!("*/*/{name}")).collect();
+        let arguments: Vec<&OsStr> =
+            ["-xP"].into_iter().chain(patterns.iter().map(String::as_str)).map(OsStr::new).collect();
+        let text = self.run(&arguments)?;
         let split = |line: &str| {
-            let (name, value) = line.split_once(" = ")?;
-            Some((name.strip_suffix("/syslog_name")?.to_owned(), value.trim().to_owned()))
+            let (place, value) = line.split_once(" =")?;
+            let (service, parameter) = place.rsplit_once('/')?;
+            Some([service, parameter, value.trim()].map(str::to_owned))
         };
         Ok(text.lines().filter_map(split).collect())
     }

@@ -7,6 +7,19 @@ use crate::{
     postfix::master_cf::{self, Entry},
     stop::Stop,
 };
+use std::collections::BTreeMap;
+
+/// The parameters that say whether an SMTP server uses TLS, and with which certificates.
+pub(super) const TLS: &[&str] = &[
+    "smtpd_enforce_tls",
+    "smtpd_tls_cert_file",
+    "smtpd_tls_chain_files",
+    "smtpd_tls_dcert_file",
+    "smtpd_tls_eccert_file",
+    "smtpd_tls_security_level",
+    "smtpd_tls_wrappermode",
+    "smtpd_use_tls",
+];
 
 /// An entry of master.cf as the whole agent knows it. Its name is the address it listens on where its type is `inet`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +28,8 @@ pub struct Service {
     pub entry: Entry,
     /// Under what it logs (`-o syslog_name=`), expanded; `None`: under the instance's own name.
     pub label: Option<String>,
+    /// What it sets of [`TLS`] for itself, expanded.
+    pub tls: BTreeMap<String, String>,
     /// postfixServiceIndex; `None` where the registry is full.
     pub index: Option<u32>,
 }
@@ -27,8 +42,13 @@ impl Service {
 
     /// What stands in its log lines between the instance's syslog_name and the program; `None` where that does not tell it
     /// from others.
-    pub fn label_below<'a>(&'a self, syslog_name: &str) -> Option<&'a str> {
-        self.label.as_deref()?.strip_prefix(syslog_name)?.strip_prefix('/')
+    pub fn log_label<'a>(&'a self, syslog_name: &str) -> Option<&'a str> {
+        let label = self.label.as_deref()?;
+        match label.strip_prefix(syslog_name) {
+            Some("") => None,
+            Some(rest) if rest.starts_with('/') => rest.get(1..),
+            _ => Some(label),
+        }
     }
 }
 
@@ -42,16 +62,20 @@ pub(super) fn read(settings: &config::Instance, stop: &Stop) -> Result<Vec<Servi
     let postconf = Postconf::of(settings, stop);
     let text = postconf.services().map_err(|e| e.to_string())?;
     let entries = master_cf::parse(&text).map_err(|e| e.to_string())?;
-    // A value may name parameters, and those may have others' defaults: Postfix expands it.
-    let labels = if entries.iter().any(|entry| entry.option("syslog_name").is_some()) {
-        postconf.labels().map_err(|e| e.to_string())?
-    } else {
-        Vec::new()
+    // A value may name parameters, and those may have others' defaults: Postfix expands it. postconf complains about what
+    // no entry sets.
+    let is_set = |name: &&str| entries.iter().any(|entry| entry.option(name).is_some());
+    let asked: Vec<&str> = TLS.iter().copied().chain(["syslog_name"]).filter(is_set).collect();
+    let set = match asked.as_slice() {
+        [] => Vec::new(),
+        asked => postconf.set_by_services(asked).map_err(|e| e.to_string())?,
     };
     let service = |entry: Entry| {
         let key = key(&entry.name, &entry.kind);
-        let label = labels.iter().find(|(of, _)| *of == key).map(|(_, label)| label.clone());
-        Service { entry, label, index: None }
+        let own = set.iter().filter(|[of, ..]| *of == key);
+        let mut tls: BTreeMap<String, String> = own.map(|[_, name, value]| (name.clone(), value.clone())).collect();
+        let label = tls.remove("syslog_name");
+        Service { entry, label, tls, index: None }
     };
     Ok(entries.into_iter().map(service).collect())
 }
@@ -70,6 +94,7 @@ pub(crate) mod tests {
         let entries = master_cf::parse(master_cf).unwrap();
         let service = |(index, entry): (u32, Entry)| Service {
             label: entry.option("syslog_name").map(str::to_owned),
+            tls: TLS.iter().filter_map(|name| Some(((*name).to_owned(), entry.option(name)?.to_owned()))).collect(),
             index: Some(index),
             entry,
         };
@@ -81,8 +106,8 @@ pub(crate) mod tests {
         let text = "25 inet n - n - - smtpd\n587 inet n - n - - smtpd -o syslog_name=postfix/submission\n\
                     x inet n - n - - smtpd -o syslog_name=other/x\n";
         let services = services(text);
-        let labels: Vec<_> = services.iter().map(|service| service.label_below("postfix")).collect();
-        assert_eq!(labels, [None, Some("submission"), None]);
+        let labels: Vec<_> = services.iter().map(|service| service.log_label("postfix")).collect();
+        assert_eq!(labels, [None, Some("submission"), Some("other/x")]);
         assert_eq!(services[1].key(), "587/inet");
     }
 }

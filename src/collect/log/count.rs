@@ -9,14 +9,14 @@ use super::{
     flow::Filter,
     publish,
     tables::{LOG_FILES, LogFileRow, TABLES, TEMPLATE, TOTAL_MAIL, TotalRow},
+    tail::{CHUNK, Position, hand_over},
 };
 use crate::{
+    compressed,
     config::Config,
     mib::{Publisher, Syntax},
     smi::{Oid, Value},
 };
-use flate2::read::MultiGzDecoder;
-use memchr::memrchr;
 use std::{
     collections::BTreeMap,
     fs::File,
@@ -25,15 +25,18 @@ use std::{
     time::Instant,
 };
 
-/// So much is read at once.
-const CHUNK: usize = 256 << 10;
-
 /// Why counting ended.
 #[derive(Debug, thiserror::Error)]
 pub enum CountError {
     /// A file cannot be read.
     #[error("{0}: {1}")]
     Read(String, io::Error),
+    /// It is no log, or one in a form that is not read.
+    #[error(
+        "{0}: nothing in it is understood: not one of its {1} lines has a `program[pid]:`; traditional syslog, RFC 5424, \
+         journalctl's output, docker's json-file and CRI are read, plain or compressed by gzip, xz, bzip2 or zstd"
+    )]
+    NotUnderstood(String, u64),
 }
 
 /// What was counted.
@@ -64,39 +67,56 @@ pub fn count(files: &[PathBuf], config: &Config, progress: &mut dyn FnMut(usize)
     for file in files {
         let mut source = Source::default();
         read(file, &mut engine, &mut source, progress).map_err(|e| CountError::Read(file.display().to_string(), e))?;
+        judge(file, &source)?;
         sources.push((file, source));
     }
     let values = result(&engine, &sources, config.log.senders as usize);
     Ok(Counted { values, unrecognised: engine.examples.take().unwrap_or_default() })
 }
 
+/// Hands a whole file over in chunks of lines.
 fn read(path: &Path, engine: &mut Engine, source: &mut Source, progress: &mut dyn FnMut(usize)) -> io::Result<()> {
-    let mut input: Box<dyn Read> = match path.to_str() {
-        Some("-") => Box::new(io::stdin().lock()),
-        _ if super::tail::is_gzip(path) => Box::new(MultiGzDecoder::new(File::open(path)?)),
-        _ => Box::new(File::open(path)?),
-    };
-    let mut buffer = vec![0; CHUNK];
-    let mut kept = 0;
+    let mut input = open(path)?;
+    let (mut position, mut buffer, mut kept) = (Position::default(), vec![0; CHUNK], 0);
     loop {
         let read = match input.read(&mut buffer[kept..]) {
             Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
             read => read?,
         };
         let filled = kept + read;
-        // The end of the file ends the last line; a line longer than the buffer is cut.
-        let whole = match memrchr(b'\n', &buffer[..filled]) {
-            Some(newline) if read > 0 => newline + 1,
-            _ if read == 0 || filled == buffer.len() => filled,
-            _ => 0,
-        };
-        engine.chunk(source, &buffer[..whole]);
-        buffer.copy_within(whole..filled, 0);
-        kept = filled - whole;
-        progress(read);
         if read == 0 {
+            // The end of the file ends the last line.
+            if !position.skipping && filled > 0 {
+                engine.chunk(source, &buffer[..filled]);
+            }
             return Ok(());
         }
+        let counted = hand_over(&buffer[..filled], &mut position, &mut |lines| engine.chunk(source, lines));
+        buffer.copy_within(counted..filled, 0);
+        kept = filled - counted;
+        progress(read);
+    }
+}
+
+/// A file, a pipe or standard input, decompressed if need be.
+fn open(path: &Path) -> io::Result<Box<dyn Read>> {
+    if path.as_os_str() == "-" {
+        return compressed::of_stream(io::stdin());
+    }
+    let file = File::open(path)?;
+    if file.metadata()?.is_file()
+        && let Some(text) = compressed::reader(&file)?
+    {
+        return Ok(text);
+    }
+    compressed::of_stream(file)
+}
+
+/// What can be said of a file of whose lines not one is an instance's.
+fn judge(path: &Path, source: &Source) -> Result<(), CountError> {
+    match source.strangers.unreadable(source.counters.lines) {
+        true => Err(CountError::NotUnderstood(path.display().to_string(), source.counters.lines)),
+        false => Ok(()),
     }
 }
 
@@ -116,6 +136,7 @@ fn result(engine: &Engine, sources: &[(&PathBuf, Source)], senders: usize) -> Ve
             status: 1,
             error: String::new(),
             counters: source.counters,
+            suppressed: Some(source.counters.suppressed),
             behind: 0,
             last_line: 0,
         })

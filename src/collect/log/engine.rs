@@ -5,10 +5,12 @@
 //! as unrecognised, what no instance wrote as foreign.
 
 use super::{
+    admissions::suppressed,
     count::UNRECOGNISED,
     counters::{ServiceEvents, State},
     flow::Filter,
     reject::DnsList,
+    strangers::{Kind, Strangers},
     template::{Patterns, Template},
 };
 use crate::{
@@ -93,8 +95,11 @@ pub struct Service {
     pub key: String,
     /// What runs.
     pub program: String,
-    /// What stands between the instance's syslog_name and the program in its lines, where it has a name of its own.
+    /// What stands between the instance's syslog_name and the program in its lines, where it has a name of its own; where that
+    /// is not below the instance's, the whole name.
     pub label: Option<String>,
+    /// Its `-o syslog_name=`, whole.
+    pub syslog_name: Option<String>,
     /// postfixServiceIndex.
     pub index: Option<u32>,
 }
@@ -222,7 +227,7 @@ impl Program {
 /// A tag as resolved once.
 #[derive(Clone, Copy, Debug)]
 enum Resolved {
-    Foreign,
+    Foreign(Kind),
     /// A syslog daemon, which may admit that lines were dropped.
     Syslog,
     Ours(Sender),
@@ -255,6 +260,10 @@ pub struct Source {
     pub counters: SourceCounters,
     /// The last line of the chunk before, for `last message repeated`.
     pub previous: Vec<u8>,
+    /// It is read for what the syslog daemon admits to have dropped, and for nothing else.
+    pub(super) admissions_only: bool,
+    /// What was nobody's since the last line that was an instance's.
+    pub(super) strangers: Strangers,
     /// An entry of the journal's export format that goes on.
     export: Export,
     tags: FxHashMap<Box<[u8]>, Resolved>,
@@ -328,6 +337,13 @@ impl Engine {
         let line = record.as_ref().map_or_else(|| Line::split(raw), record::Record::line);
         if !self.options.hosts.is_empty() && !self.options.hosts.iter().any(|host| *host == line.host) {
             source.counters.foreign += 1;
+            source.strangers.note(Kind::Other, b"");
+            return;
+        }
+        if source.admissions_only {
+            if is_syslog(&Tag::new(line.tag)) {
+                source.counters.suppressed += suppressed(line.text);
+            }
             return;
         }
         if let Some(patterns) = &self.patterns {
@@ -362,11 +378,13 @@ impl Engine {
                 source.counters.suppressed += suppressed(line.text);
                 return;
             }
-            Resolved::Foreign => {
+            Resolved::Foreign(kind) => {
                 source.counters.foreign += 1;
+                source.strangers.note(kind, Tag::new(line.tag).name);
                 return;
             }
         };
+        source.strangers.clear();
         let now = self.now;
         let Some(instance) = self.instances.get_mut(sender.instance) else { return };
         let (severity, body) = text::severity(line.text);
@@ -414,12 +432,8 @@ impl Engine {
 
     fn whose(&mut self, owner: Option<usize>, whole: &[u8]) -> Resolved {
         let tag = Tag::new(whole);
-        if tag.name.is_empty() {
-            // Older journalds call themselves `journal`.
-            let syslog: [&[u8]; 5] = [b"rsyslogd", b"systemd-journald", b"journal", b"syslog-ng", b"syslogd"];
-            if syslog.iter().any(|name| tag.program.starts_with(name)) {
-                return Resolved::Syslog;
-            }
+        if is_syslog(&tag) {
+            return Resolved::Syslog;
         }
         let program = Program::of(tag.program);
         // What belongs to no service says so in its program: old postfix-script, postlog(1) without -t.
@@ -436,12 +450,19 @@ impl Engine {
         );
         let tag = if tag.name.is_empty() && nameless { bare } else { tag };
         if tag.name.is_empty() {
-            return Resolved::Foreign;
+            return Resolved::Foreign(if whole.is_empty() { Kind::Unread } else { Kind::Other });
         }
+        let stranger = Resolved::Foreign(if program == Program::Unknown { Kind::Other } else { Kind::Postfix });
         // The longest syslog_name wins: `postfix` is a prefix of `postfix/out`.
         let by_name = self.instances.iter().enumerate().filter_map(|(n, i)| {
             Some((i.settings.syslog_name.len(), n, tag.label(i.settings.syslog_name.as_bytes())?))
         });
+        // One instance alone says in its master.cf that a service logs under this name.
+        let by_service = || {
+            let mut owners = self.instances.iter().enumerate().filter(|(_, i)| i.names(tag.name));
+            let (position, instance) = owners.next().filter(|_| owners.next().is_none())?;
+            Some((position, tag.label(instance.settings.syslog_name.as_bytes()).unwrap_or(tag.name)))
+        };
         let found = match owner {
             // In a file of its own every line of Postfix is this instance's, whatever `-o syslog_name` says.
             Some(owner) => {
@@ -452,14 +473,17 @@ impl Engine {
                     None => Some((owner, tag.label(b"postfix").unwrap_or(tag.name))),
                 }
             }
-            None => by_name.max_by_key(|(length, ..)| *length).map(|(_, n, label)| (n, label)),
+            None => {
+                let by_name = || by_name.max_by_key(|(length, ..)| *length).map(|(_, n, label)| (n, label));
+                by_service().or_else(by_name)
+            }
         };
         let found = match found {
             None if self.options.discover && program != Program::Unknown => self.discover(&tag),
             found => found,
         };
-        let Some((position, label)) = found else { return Resolved::Foreign };
-        let Some(instance) = self.instances.get_mut(position) else { return Resolved::Foreign };
+        let Some((position, label)) = found else { return stranger };
+        let Some(instance) = self.instances.get_mut(position) else { return stranger };
         let reinjects = instance.settings.reinject_labels.iter().any(|l| *l == label);
         let filter = instance.settings.filters.iter().any(|f| f.is_label(label));
         let name = text::name(tag.program);
@@ -490,20 +514,19 @@ impl Engine {
     }
 }
 
-/// How many lines a syslog daemon admits to have dropped: `imuxsock: 123 messages lost due to rate-limiting`, `imuxsock lost
-/// 123 messages from pid 4 due to rate-limiting`, `Suppressed 123 messages from postfix.service`.
-fn suppressed(text: &[u8]) -> u64 {
-    let lost = text::has(text, b"due to rate-limiting") && text::has(text, b"lost");
-    if !lost && !text::has(text, b"Suppressed ") {
-        return 0;
-    }
-    text.split(|&b| matches!(b, b' ' | b'\t'))
-        .zip(text.split(|&b| matches!(b, b' ' | b'\t')).skip(1))
-        .find_map(|(number, word)| word.starts_with(b"message").then(|| text::number(number))?)
-        .unwrap_or(0)
+/// A syslog daemon in its own name.
+fn is_syslog(tag: &Tag<'_>) -> bool {
+    // Older journalds call themselves `journal`.
+    const DAEMONS: [&[u8]; 5] = [b"rsyslogd", b"systemd-journald", b"journal", b"syslog-ng", b"syslogd"];
+    tag.name.is_empty() && DAEMONS.iter().any(|name| tag.program.starts_with(name))
 }
 
 impl Instance {
+    /// Whether a service of it says that it logs under this name.
+    fn names(&self, syslog_name: &[u8]) -> bool {
+        self.settings.services.iter().any(|s| s.syslog_name.as_deref().is_some_and(|n| n.as_bytes() == syslog_name))
+    }
+
     /// The entry of master.cf that a program with this label serves: the one that logs under it, or has that name. Without a
     /// label the first with that program that logs under none, since the log tells programs and not services.
     pub(super) fn serving(&self, label: &str, program: &str) -> Option<usize> {

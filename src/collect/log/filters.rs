@@ -44,7 +44,7 @@ impl Routes {
             match entry.program() {
                 // Nothing more is to be filtered there.
                 "smtpd" if entry.option("content_filter") == Some("") => {
-                    match service.label_below(&instance.syslog_name) {
+                    match service.log_label(&instance.syslog_name) {
                         Some(label) => routes.labels.push(label.as_bytes().to_vec()),
                         None => routes.nameless.push(service.key()),
                     }

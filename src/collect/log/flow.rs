@@ -117,9 +117,10 @@ impl Instance {
         if !rest.starts_with(b"uid=") && !rest.starts_with(b"sender=") {
             return false;
         }
-        let origin = if requeued(rest) {
+        let origin = if let Some(old) = requeued(rest) {
             self.state.mail.requeued += 1;
-            Origin::Requeued
+            self.state.ids.requeue(QueueId::new(old), id);
+            return true;
         } else if from_filter(rest, &self.settings.reinject_users) {
             self.state.mail.received_reinjected += 1;
             Origin::Reinjected
@@ -409,13 +410,10 @@ fn from_filter(rest: &[u8], users: &[u32]) -> bool {
     !users.is_empty() && text::number(digits).is_some_and(|uid| users.iter().any(|user| u64::from(*user) == uid))
 }
 
-/// pickup's `uid=0 from=<…> orig_id=…` (pickup.c): whether the last field is there, behind the address.
-fn requeued(rest: &[u8]) -> bool {
-    let Some(at) = memchr::memmem::find(&rest[..rest.len().min(32)], b"from=<") else { return false };
-    match bracketed(&rest[at + 5..]) {
-        Some((_, after)) => after.starts_with(b" orig_id="),
-        None => false,
-    }
+/// pickup's `uid=0 from=<…> orig_id=…` (pickup.c): the last field, if it is there, behind the address.
+fn requeued(rest: &[u8]) -> Option<&[u8]> {
+    let at = memchr::memmem::find(&rest[..rest.len().min(32)], b"from=<")?;
+    bracketed(&rest[at + 5..])?.1.strip_prefix(b" orig_id=")
 }
 
 /// `mail forwarding loop for x`, `mail for x loops back to myself`.

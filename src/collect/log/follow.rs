@@ -109,6 +109,8 @@ impl Rotated {
 /// A followed file.
 pub(super) struct Follower {
     path: PathBuf,
+    /// Where rotated files are beside its own directory.
+    olddir: Vec<PathBuf>,
     patience: Patience,
     rotated: Vec<Rotated>,
     current: Option<Tail>,
@@ -134,9 +136,16 @@ pub(super) struct Follower {
 impl Follower {
     /// Follows `path` from where `saved` left it; without that from its end, or its start. What is not there yet is read
     /// from its start when it appears.
-    pub(super) fn new(path: &Path, saved: Option<Saved>, from_start: bool, patience: Patience) -> io::Result<Self> {
+    pub(super) fn new(
+        path: &Path,
+        olddir: &[PathBuf],
+        saved: Option<Saved>,
+        from_start: bool,
+        patience: Patience,
+    ) -> io::Result<Self> {
         let mut follower = Self {
             path: path.to_owned(),
+            olddir: olddir.to_vec(),
             patience,
             rotated: Vec::new(),
             current: None,
@@ -187,11 +196,10 @@ impl Follower {
     }
 
     fn list(&mut self) -> io::Result<Vec<Sibling>> {
-        let files = siblings(&self.path);
-        let directory = self.path.parent().unwrap_or(&self.path).display();
+        let files = siblings(&self.path, &self.olddir);
         self.unlistable = files.as_ref().err().map(|e| {
             format!(
-                "{directory}: {e}; rotated logs cannot be found there, so each rotation is a gap; let the agent's user list \
+                "{e}; rotated logs cannot be found there, so each rotation is a gap; let the agent's user list \
                  this directory"
             )
         });

@@ -67,7 +67,7 @@ impl World {
 
     fn start(&mut self) {
         self.now = self.disk.clone();
-        let follower = Follower::new(&self.name(""), self.now.saved.clone(), false, self.patience);
+        let follower = Follower::new(&self.name(""), &[], self.now.saved.clone(), false, self.patience);
         self.follower = follower.ok();
     }
 
@@ -368,7 +368,7 @@ fn begins_at_the_end_or_at_the_start() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("maillog");
         fs::write(&path, "old\nolder\nbegun").unwrap();
-        let mut follower = Follower::new(&path, None, from_start, AT_ONCE).unwrap();
+        let mut follower = Follower::new(&path, &[], None, from_start, AT_ONCE).unwrap();
         OpenOptions::new().append(true).open(&path).unwrap().write_all(b" and ended\n").unwrap();
         let mut lines = 0;
         follower.read(1 << 20, &mut |chunk| lines += memchr::memchr_iter(b'\n', chunk).count()).unwrap();
@@ -500,7 +500,7 @@ fn history_is_not_counted(many: u32, what: &str, naming: Naming) {
             let what = format!("{what}, {many} files, copytruncate {copytruncate}, down {down}");
             let directory = history(many, naming);
             let log = directory.path().join("mail.log");
-            let mut follower = Follower::new(&log, None, false, AT_ONCE).unwrap();
+            let mut follower = Follower::new(&log, &[], None, false, AT_ONCE).unwrap();
             assert_eq!(drain(&mut follower).0, 0, "{what}: begins at the end");
             append(directory.path(), 100, 10);
             assert_eq!(drain(&mut follower).0, 10, "{what}");
@@ -510,7 +510,7 @@ fn history_is_not_counted(many: u32, what: &str, naming: Naming) {
                 append(directory.path(), 200, 10);
                 rotate(directory.path(), naming, copytruncate);
                 append(directory.path(), 300, 10);
-                follower = Follower::new(&log, Some(saved), false, AT_ONCE).unwrap();
+                follower = Follower::new(&log, &[], Some(saved), false, AT_ONCE).unwrap();
             } else {
                 append(directory.path(), 200, 10);
                 assert_eq!(drain(&mut follower).0, 10, "{what}");
@@ -548,7 +548,7 @@ fn history_of_twenty_thousand_files_is_not_counted() {
 fn hundreds_rotated_while_nobody_looked_are_read_a_few_at_a_time() {
     let directory = history(300, NAMINGS[3].1);
     let log = directory.path().join("mail.log");
-    let mut follower = Follower::new(&log, None, false, PATIENT).unwrap();
+    let mut follower = Follower::new(&log, &[], None, false, PATIENT).unwrap();
     append(directory.path(), 0, 5);
     let (mut lines, _) = drain_impatiently(&mut follower, 3);
     let mut saved = follower.save();
@@ -563,7 +563,7 @@ fn hundreds_rotated_while_nobody_looked_are_read_a_few_at_a_time() {
     }
     append(directory.path(), 90_000, 10);
     for _ in 0..400 {
-        let mut follower = Follower::new(&log, Some(saved), false, PATIENT).unwrap();
+        let mut follower = Follower::new(&log, &[], Some(saved), false, PATIENT).unwrap();
         let (read, open) = drain_impatiently(&mut follower, 4);
         lines += read;
         assert!(open <= OPEN + 1, "{open} open");
@@ -573,7 +573,7 @@ fn hundreds_rotated_while_nobody_looked_are_read_a_few_at_a_time() {
         }
     }
     assert_eq!(lines, 5 + 2_000 + 10);
-    let mut follower = Follower::new(&log, Some(saved), false, AT_ONCE).unwrap();
+    let mut follower = Follower::new(&log, &[], Some(saved), false, AT_ONCE).unwrap();
     assert_eq!(drain(&mut follower).0, 0, "and none of them again");
 }
 
@@ -592,7 +592,7 @@ fn drain_impatiently(follower: &mut Follower, looks: u32) -> (u32, usize) {
 fn restored_backups_are_not_counted() {
     let directory = history(3, NAMINGS[0].1);
     let log = directory.path().join("mail.log");
-    let mut follower = Follower::new(&log, None, false, AT_ONCE).unwrap();
+    let mut follower = Follower::new(&log, &[], None, false, AT_ONCE).unwrap();
     append(directory.path(), 0, 10);
     assert_eq!(drain(&mut follower).0, 10);
     for n in 0..300 {
@@ -606,7 +606,7 @@ fn restored_backups_are_not_counted() {
     let saved = follower.save();
     rotate(directory.path(), NAMINGS[0].1, true);
     append(directory.path(), 200, 10);
-    let mut follower = Follower::new(&log, Some(saved), false, AT_ONCE).unwrap();
+    let mut follower = Follower::new(&log, &[], Some(saved), false, AT_ONCE).unwrap();
     assert_eq!(drain(&mut follower).0, 10);
 }
 
@@ -618,7 +618,7 @@ fn a_state_of_an_agent_that_counted_history_is_recognised() {
         let log = directory.path().join("mail.log");
         append(directory.path(), 0, 10);
         let position = Tail::open(&log, 0).unwrap().position;
-        let siblings = siblings(&log).unwrap();
+        let siblings = siblings(&log, &[]).unwrap();
         let identity = |file: &Sibling| {
             let look = file.look().unwrap();
             Identity::new(&look.meta, &look.head)
@@ -630,7 +630,7 @@ fn a_state_of_an_agent_that_counted_history_is_recognised() {
             Vec::new()
         };
         let saved = Saved { rotated, current: Some(position), finished, ..Saved::default() };
-        let mut follower = Follower::new(&log, Some(saved), false, AT_ONCE).unwrap();
+        let mut follower = Follower::new(&log, &[], Some(saved), false, AT_ONCE).unwrap();
         let mut lines = 0;
         let first = follower.read(1, &mut |chunk| lines += memchr::memchr_iter(b'\n', chunk).count()).unwrap();
         assert_eq!(first.recounted, poisoned, "{many} files");
@@ -640,7 +640,7 @@ fn a_state_of_an_agent_that_counted_history_is_recognised() {
         append(directory.path(), 100, 10);
         assert_eq!(drain(&mut follower).0, 10, "{many} files");
         let saved = serde_json::from_slice(&serde_json::to_vec(&follower.save()).unwrap()).unwrap();
-        let mut follower = Follower::new(&log, Some(saved), false, AT_ONCE).unwrap();
+        let mut follower = Follower::new(&log, &[], Some(saved), false, AT_ONCE).unwrap();
         assert!(!follower.read(1, &mut |_| {}).unwrap().recounted, "reported once");
     }
 }
@@ -652,7 +652,7 @@ fn clocks_that_step_lose_no_rotated_file() {
     for down in [false, true] {
         let directory = history(300, NAMINGS[2].1);
         let log = directory.path().join("mail.log");
-        let mut follower = Follower::new(&log, None, false, AT_ONCE).unwrap();
+        let mut follower = Follower::new(&log, &[], None, false, AT_ONCE).unwrap();
         append(directory.path(), 0, 10);
         // Written while the clock was ten years ahead.
         let ahead = SystemTime::now() + Duration::from_secs(10 * YEAR);
@@ -674,7 +674,7 @@ fn clocks_that_step_lose_no_rotated_file() {
         }
         append(directory.path(), 9_000, 10);
         if down {
-            follower = Follower::new(&log, Some(saved), false, AT_ONCE).unwrap();
+            follower = Follower::new(&log, &[], Some(saved), false, AT_ONCE).unwrap();
         }
         assert_eq!(drain(&mut follower).0, written + 10, "down {down}");
     }
@@ -686,7 +686,7 @@ fn the_same_lines_under_another_inode_are_not_counted_again() {
     for down in [false, true] {
         let directory = history(0, NAMINGS[0].1);
         let log = directory.path().join("mail.log");
-        let mut follower = Follower::new(&log, None, false, AT_ONCE).unwrap();
+        let mut follower = Follower::new(&log, &[], None, false, AT_ONCE).unwrap();
         append(directory.path(), 1_000_000_000, 100);
         assert_eq!(drain(&mut follower).0, 100);
         let saved = follower.save();
@@ -698,7 +698,7 @@ fn the_same_lines_under_another_inode_are_not_counted_again() {
         fs::write(directory.path().join("new"), text + "one that is new\nand another one\n").unwrap();
         fs::rename(directory.path().join("new"), &log).unwrap();
         if down {
-            follower = Follower::new(&log, Some(saved), false, AT_ONCE).unwrap();
+            follower = Follower::new(&log, &[], Some(saved), false, AT_ONCE).unwrap();
         }
         assert_eq!(drain(&mut follower).0, 2, "down {down}");
     }
@@ -710,14 +710,14 @@ fn rotations_of_a_symbolic_link_are_found_beside_its_target() {
     let (directory, links) = (history(3, NAMINGS[0].1), tempfile::tempdir().unwrap());
     let link = links.path().join("maillog");
     std::os::unix::fs::symlink(directory.path().join("mail.log"), &link).unwrap();
-    let mut follower = Follower::new(&link, None, false, AT_ONCE).unwrap();
+    let mut follower = Follower::new(&link, &[], None, false, AT_ONCE).unwrap();
     append(directory.path(), 0, 10);
     assert_eq!(drain(&mut follower).0, 10);
     let saved = follower.save();
     append(directory.path(), 100, 10);
     rotate(directory.path(), NAMINGS[0].1, false);
     append(directory.path(), 200, 10);
-    let mut follower = Follower::new(&link, Some(saved), false, AT_ONCE).unwrap();
+    let mut follower = Follower::new(&link, &[], Some(saved), false, AT_ONCE).unwrap();
     assert_eq!(drain(&mut follower).0, 20);
 }
 
@@ -732,7 +732,7 @@ fn what_is_no_regular_file_makes_nobody_wait() {
     };
     fifo("mail.log.9");
     fifo("mail.log.fifo");
-    let mut follower = Follower::new(&log, None, false, AT_ONCE).unwrap();
+    let mut follower = Follower::new(&log, &[], None, false, AT_ONCE).unwrap();
     append(directory.path(), 0, 10);
     assert_eq!(drain(&mut follower).0, 10);
     fs::remove_file(&log).unwrap();
@@ -741,7 +741,7 @@ fn what_is_no_regular_file_makes_nobody_wait() {
     assert!(error.contains("is a FIFO"), "{error}");
     fs::remove_file(&log).unwrap();
     std::os::unix::fs::symlink("/dev/zero", &log).unwrap();
-    let error = Follower::new(&log, None, false, AT_ONCE).err().unwrap().to_string();
+    let error = Follower::new(&log, &[], None, false, AT_ONCE).err().unwrap().to_string();
     assert!(error.contains("is a device"), "{error}");
 }
 
@@ -750,7 +750,7 @@ fn what_is_no_regular_file_makes_nobody_wait() {
 fn a_damaged_archive_in_between_is_a_gap() {
     let directory = history(3, NAMINGS[0].1);
     let log = directory.path().join("mail.log");
-    let mut follower = Follower::new(&log, None, false, AT_ONCE).unwrap();
+    let mut follower = Follower::new(&log, &[], None, false, AT_ONCE).unwrap();
     append(directory.path(), 0, 10);
     assert_eq!(drain(&mut follower).0, 10);
     let saved = follower.save();
@@ -760,7 +760,7 @@ fn a_damaged_archive_in_between_is_a_gap() {
     let packed = packed(text.as_bytes());
     fs::write(directory.path().join("mail.log-20260102.gz"), &packed[..packed.len() / 2]).unwrap();
     append(directory.path(), 100, 10);
-    let mut follower = Follower::new(&log, Some(saved), false, AT_ONCE).unwrap();
+    let mut follower = Follower::new(&log, &[], Some(saved), false, AT_ONCE).unwrap();
     let (mut gaps, mut last) = (0, 0);
     for _ in 0..20 {
         gaps += follower
@@ -769,4 +769,38 @@ fn a_damaged_archive_in_between_is_a_gap() {
             .gaps;
     }
     assert_eq!((gaps, last), (1, 10));
+}
+
+/// logrotate's compressors and its `olddir`, where a file system of its own makes every rotated log a copy.
+#[test]
+fn what_was_compressed_and_moved_away_is_read_on() {
+    for (program, suffix) in [("gzip", "gz"), ("xz", "xz"), ("bzip2", "bz2"), ("zstd", "zst"), ("cat", "")] {
+        for absolute in [false, true] {
+            let directory = tempfile::tempdir().unwrap();
+            let (log, old) = (directory.path().join("mail.log"), directory.path().join("old"));
+            fs::create_dir(&old).unwrap();
+            let olddir = if absolute { vec![old.clone()] } else { vec!["old".into()] };
+            append(directory.path(), 0, 100);
+            let mut follower = Follower::new(&log, &olddir, None, true, AT_ONCE).unwrap();
+            assert_eq!(drain(&mut follower).0, 100);
+            let saved = follower.save();
+            drop(follower);
+            append(directory.path(), 100, 50);
+            let modified = fs::metadata(&log).unwrap().modified().unwrap();
+            let to = old.join(if suffix.is_empty() { "mail.log.1".into() } else { format!("mail.log.1.{suffix}") });
+            let text = crate::compressed::tests::pack(program, &log);
+            fs::write(&to, text).unwrap();
+            File::open(&to).unwrap().set_modified(modified).unwrap();
+            fs::remove_file(&log).unwrap();
+            append(directory.path(), 200, 7);
+            let mut follower = Follower::new(&log, &olddir, Some(saved), false, AT_ONCE).unwrap();
+            let mut gaps = 0;
+            let mut lines = 0;
+            for _ in 0..20 {
+                let count = &mut |chunk: &[u8]| lines += memchr::memchr_iter(b'\n', chunk).count();
+                gaps += follower.read(usize::MAX, count).unwrap().gaps;
+            }
+            assert_eq!((lines, gaps), (57, 0), "{program}, absolute: {absolute}");
+        }
+    }
 }

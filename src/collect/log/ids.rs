@@ -155,6 +155,13 @@ impl Ids {
         }
     }
 
+    /// postsuper -r gave a message a new id. One that was held before it ever became active stays what it was.
+    pub fn requeue(&mut self, old: Option<QueueId>, new: QueueId) {
+        let held = old.and_then(|old| self.entries.remove(&old)).filter(|entry| !entry.active);
+        let (origin, sender) = held.map_or((Origin::Requeued, 0), |entry| (entry.origin, entry.sender));
+        self.open(new, origin, sender);
+    }
+
     /// The queue manager takes it up: says what it is if this is the first time, and the sender's slot.
     pub fn activate(&mut self, id: QueueId, size: u64, recipients: u64) -> Option<(Origin, u16)> {
         let recipients = u32::try_from(recipients).unwrap_or(u32::MAX);
@@ -300,6 +307,23 @@ mod tests {
 
     fn id(n: usize) -> QueueId {
         QueueId::new(format!("{n:010X}").as_bytes()).unwrap()
+    }
+
+    /// Held mail waits outside the active queue until `postsuper -r` gives it a new id: then it was received, once.
+    #[test]
+    fn held_mail_that_is_requeued_is_received_when_it_becomes_active() {
+        let mut ids = Ids::default();
+        ids.begin(Some(7), id(1), Origin::Received, 3);
+        ids.seen_by_cleanup(id(1));
+        ids.abandon(7, false);
+        ids.requeue(Some(id(1)), id(2));
+        assert_eq!(ids.activate(id(2), 10, 1), Some((Origin::Received, 3)));
+        assert!(ids.delivery(id(2), true).first);
+        // What was active before was received then.
+        ids.requeue(Some(id(2)), id(3));
+        assert_eq!(ids.activate(id(3), 10, 1), Some((Origin::Requeued, 0)));
+        ids.requeue(Some(id(9)), id(4));
+        assert_eq!(ids.activate(id(4), 10, 1), Some((Origin::Requeued, 0)), "never seen before");
     }
 
     #[test]

@@ -16,12 +16,14 @@ use crate::{
 use serde::Deserialize;
 use std::{
     ffi::OsString,
-    io,
+    fs, io,
     ops::Range,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
+/// Where journald keeps its files, in a directory a machine id.
+pub(super) const DIRECTORIES: [&str; 2] = ["/run/log/journal", "/var/log/journal"];
 /// An entry is a line of the log and its metadata; longer ones come in pieces.
 const ENTRY: usize = 1 << 20;
 /// How long a question to the journal may take.
@@ -95,6 +97,8 @@ impl Entry {
 /// A followed journal.
 pub(super) struct Journal {
     program: PathBuf,
+    /// Where its files are; empty: not looked for.
+    directories: &'static [&'static str],
     step: Step,
     /// Where it is to be begun is known.
     placed: bool,
@@ -159,13 +163,14 @@ impl Lines {
 impl Journal {
     /// Follows from behind `cursor`; without one from the end, or the start.
     pub(super) fn new(cursor: Option<String>, from_start: bool) -> Self {
-        Self::with_program(Path::new("journalctl"), cursor, from_start)
+        Self { directories: &DIRECTORIES, ..Self::with_program(Path::new("journalctl"), cursor, from_start) }
     }
 
     /// With another program than the system's: tests.
     pub(super) fn with_program(program: &Path, cursor: Option<String>, from_start: bool) -> Self {
         Self {
             program: program.to_owned(),
+            directories: &[],
             step: Step::Begin,
             placed: false,
             from_start,
@@ -218,6 +223,14 @@ impl Journal {
                 Step::Last(asked) => {
                     let Some(output) = asked.poll(REFILL).map_err(missing)? else { return Ok(()) };
                     self.end = entry_of(&output)?;
+                    // journalctl says nothing of a journal that is not there, and succeeds.
+                    if self.end.is_none() && !self.directories.is_empty() && !has_files(self.directories) {
+                        return Err(io::Error::other(format!(
+                            "there is no file of a systemd journal in {}; give `log: {{ files: [/path] }}` in the \
+                             configuration, or let systemd-journald run (in a container: mount the host's journal)",
+                            self.directories.join(" or ")
+                        )));
+                    }
                     match &self.cursor {
                         Some(counted) => Step::Counted(self.ask(Some(counted)).map_err(missing)?),
                         None => {
@@ -301,7 +314,30 @@ impl Journal {
 }
 
 /// What every journalctl is told: the mail facility, one JSON object an entry.
-const COMMON: [&str; 3] = ["--output=json", "--no-pager", "SYSLOG_FACILITY=2"];
+/// What journald itself dropped (`Suppressed N messages from …`, `Forwarding to syslog missed N messages`) has no facility of
+/// mail; `+` means or.
+const COMMON: [&str; 7] = [
+    "--output=json",
+    "--no-pager",
+    "SYSLOG_FACILITY=2",
+    "+",
+    "MESSAGE_ID=a596d6fe7bfa4994828e72309e95d61e",
+    "+",
+    "MESSAGE_ID=0027229ca0644181a76c4e92458afa2e",
+];
+
+/// Whether there is a journal; a directory that cannot be listed may have one.
+pub(super) fn has_files(directories: &[&str]) -> bool {
+    let is_journal = |file: &fs::DirEntry| file.path().extension().is_some_and(|extension| extension == "journal");
+    let holds = |directory: &Path| match fs::read_dir(directory) {
+        Ok(files) => files.flatten().any(|file| is_journal(&file)),
+        Err(e) => e.kind() == io::ErrorKind::PermissionDenied,
+    };
+    directories.iter().any(|directory| match fs::read_dir(directory) {
+        Ok(entries) => entries.flatten().any(|entry| is_journal(&entry) || holds(&entry.path())),
+        Err(e) => e.kind() == io::ErrorKind::PermissionDenied,
+    })
+}
 
 fn missing(e: ChildError) -> io::Error {
     match e {

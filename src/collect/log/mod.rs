@@ -8,6 +8,7 @@
 //! Where a log that was never read before is begun is configured (`log.from`): at its end by default, so that an old log
 //! does not look like today's mail.
 
+mod admissions;
 pub mod count;
 pub mod counters;
 pub mod engine;
@@ -24,6 +25,7 @@ mod rotated;
 mod saved;
 mod senders;
 mod server;
+mod strangers;
 mod stream;
 mod tables;
 mod tail;
@@ -31,9 +33,9 @@ mod template;
 mod twins;
 
 pub use tables::TABLES;
-pub(crate) use tail::is_gzip;
 
 use self::{
+    admissions::{Admissions, Admitted},
     counters::Totals,
     engine::{Engine, Options},
     follow::Patience,
@@ -48,9 +50,13 @@ use super::{
     instance::{Instance, UNKNOWN, names_of_0_1_0},
     registry::Registry,
 };
-use crate::config::LogStart;
+use crate::{
+    config::LogStart,
+    postfix::master::{Locks, Master},
+};
 use std::{
     collections::BTreeMap,
+    path::Path,
     sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -60,6 +66,7 @@ pub static REGISTRATION: Registration = Registration {
     name: "log",
     tables: TABLES,
     kinds: &[SourceKind::Log],
+    host_kinds: &[],
     make: |context| Box::new(LogCollector::new(context.clone())),
 };
 
@@ -89,6 +96,8 @@ pub struct LogCollector {
     context: Context,
     engine: Engine,
     streams: Vec<Stream>,
+    /// Files in which a syslog daemon tells what it dropped.
+    admissions: Admissions,
     list: Option<InstanceList>,
     /// By position in the engine.
     members: Vec<Member>,
@@ -156,6 +165,7 @@ impl LogCollector {
         Self {
             engine,
             streams: Vec::new(),
+            admissions: Admissions::default(),
             list: None,
             members: Vec::new(),
             files: absent.files.clone().unwrap_or_else(|| Registry::new(1)),
@@ -233,11 +243,17 @@ impl LogCollector {
                         },
                         "following"
                     );
-                    Stream::new(origin, index, saved, from_start, self.patience)
+                    Stream::new(origin, index, saved, from_start, &self.context.config.log.olddir, self.patience)
                 }
             };
             stream.source.owner = users.first().copied().filter(|_| own && users.len() == 1);
             stream.source.forget_tags();
+            let direct = |user: &usize| {
+                let file = list.get(*user).and_then(|instance| instance.parameter("maillog_file"));
+                matches!((&stream.origin, file), (Origin::File(path), Some(file)) if path == Path::new(file))
+            };
+            stream.admitted =
+                Admitted::of(&stream.origin, users.iter().all(direct), &self.context.config.log.admissions);
             stream.users = users;
             self.streams.push(stream);
         }
@@ -246,6 +262,10 @@ impl LogCollector {
                 self.absent.streams.insert(stream.origin.name(), saved);
             }
         }
+        let (olddir, patience) = (&self.context.config.log.olddir, self.patience);
+        self.admissions.arrange(&self.streams, &mut self.absent.streams, |origin, saved| {
+            Stream::new(origin, 0, saved, false, olddir, patience)
+        });
         for warning in places.warnings {
             tracing::warn!("{warning}");
         }
@@ -331,6 +351,14 @@ impl LogCollector {
             self.changed |= new || status != stream.status();
             more |= progress.bytes >= SLICE || (progress.bytes > 0 && !stream.caught_up) || stream.is_awaited();
         }
+        for stream in self.admissions.streams() {
+            let before = (stream.source.counters.suppressed, stream.status());
+            let progress = stream.read(&mut self.engine, SLICE);
+            let new = before != (stream.source.counters.suppressed, stream.status());
+            self.dirty |= progress.bytes > 0;
+            self.changed |= new;
+            more |= progress.bytes >= SLICE;
+        }
         let live = self.streams.iter().all(|s| s.caught_up || s.twin_of.is_some());
         for instance in &mut self.engine.instances {
             for (program, entry) in instance.throttled.drain(..).filter(|_| live) {
@@ -340,14 +368,57 @@ impl LogCollector {
         more
     }
 
+    /// A log of which nothing of a running Postfix is understood tells nothing of it.
+    fn judge(&mut self, due: bool) {
+        for stream in &mut self.streams {
+            let own = stream.users.len() == 1 && stream.source.owner.is_some();
+            let complaint = |position: &usize| {
+                let instance = self.engine.instances.get(*position)?;
+                let before = instance.state.messages.iter().any(|(_, _, message)| message.lines > 0);
+                let name = &instance.settings.syslog_name;
+                stream.source.strangers.complaint(&stream.origin.name(), name, before, own)
+            };
+            // One that is stopped, or that nobody expects to run, has nothing to say.
+            let runs = |position: &usize| {
+                let instance = self.list.as_ref().and_then(|list| list.get(*position));
+                let stopped = |i: &Arc<Instance>| {
+                    i.is_disabled() || Locks::read().master(&i.queue_directory, None) == Master::Stopped
+                };
+                !instance.is_some_and(stopped)
+            };
+            let users = || stream.users.iter().filter_map(|position| Some((position, complaint(position)?)));
+            // Whether it runs costs a look at the system.
+            let found = match users().next() {
+                None => None,
+                Some(_) if !due => continue,
+                Some(_) => users().find(|(position, _)| runs(position)).map(|(_, complaint)| complaint),
+            };
+            self.changed |= found.is_some() != stream.foreign.is_some();
+            if let (Some(complaint), None) = (&found, &stream.foreign) {
+                tracing::error!("{complaint}");
+            }
+            stream.foreign = found;
+        }
+    }
+
     /// Tells health, and decides whose rows are shown.
     fn report(&mut self) {
         let due = self.reported_at.is_none_or(|at| at.elapsed() >= REPORT);
+        self.judge(due);
         for (position, member) in self.members.iter_mut().enumerate().filter(|(_, m)| !m.disabled) {
             let streams = || self.streams.iter().filter(|s| s.twin_of.is_none() && s.users.contains(&position));
             let error = streams().find_map(|s| s.error.as_ref()).or(member.nowhere.as_ref());
             let through = streams().all(|s| s.caught_up);
+            // Another log of the same instance may be understood.
+            let mut complaints = streams().map(|s| s.foreign.as_ref());
+            let foreign = complaints.next().flatten().filter(|_| complaints.all(|foreign| foreign.is_some()));
             let known = match error {
+                None if foreign.is_some() => {
+                    if let (true, Some(complaint)) = (due || member.known, foreign) {
+                        member.source.lost(complaint);
+                    }
+                    false
+                }
                 Some(_) if !due => member.known,
                 Some(_) if member.quiet => {
                     member.source.disabled();
@@ -438,6 +509,7 @@ impl LogCollector {
                 status: s.status() as i32,
                 error: s.complaint().or_else(|| self.save_error.clone()).unwrap_or_default(),
                 counters: s.source.counters,
+                suppressed: self.admissions.suppressed(s, &self.streams),
                 behind: s.behind(),
                 last_line: s.last_line,
             })
@@ -464,6 +536,10 @@ impl LogCollector {
                 streams.push(stream.origin.name());
                 self.absent.streams.insert(stream.origin.name(), saved);
             }
+        }
+        for (key, saved) in self.admissions.save() {
+            streams.push(key.clone());
+            self.absent.streams.insert(key, saved);
         }
         self.absent.template = self.engine.template;
         self.absent.totals = self.totals;

@@ -3,6 +3,7 @@
 use super::{
     engine::{Service, Settings},
     filters::{self, Routes},
+    journal,
     stream::Origin,
 };
 use crate::{
@@ -20,8 +21,6 @@ use std::{
 
 /// Where syslog daemons put the mail facility: Debian, Red Hat, SUSE.
 const USUAL: [&str; 3] = ["/var/log/mail.log", "/var/log/maillog", "/var/log/mail"];
-/// Where there is a journal.
-const JOURNALS: [&str; 2] = ["/run/log/journal", "/var/log/journal"];
 
 /// Which streams there are, and whose.
 #[derive(Debug, Default)]
@@ -67,7 +66,7 @@ impl Places {
             Some(file) => self.add(Origin::File(file.into()), position, true),
             None => match USUAL.iter().find(|file| Path::new(file).exists()) {
                 Some(file) => self.add(Origin::File(file.into()), position, false),
-                None if JOURNALS.iter().any(|journal| Path::new(journal).exists()) => {
+                None if journal::has_files(&journal::DIRECTORIES) => {
                     self.add(Origin::Journal, position, false);
                 }
                 None => {
@@ -157,7 +156,8 @@ fn service(service: &instance::Service, syslog_name: &str) -> Service {
         name: service.entry.name.clone(),
         key: service.key(),
         program: service.entry.program().to_owned(),
-        label: service.label_below(syslog_name).map(str::to_owned),
+        label: service.log_label(syslog_name).map(str::to_owned),
+        syslog_name: service.label.clone(),
         index: service.index,
     }
 }

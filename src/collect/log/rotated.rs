@@ -6,7 +6,8 @@
 //! not make history look new. What appeared since and is older than its own directory entry was copied there (a restored
 //! backup), and is history too.
 
-use super::tail::{Fingerprint, Identity, Position, head, is_gzip, modified, open};
+use super::tail::{Fingerprint, Identity, Position, head, modified, open};
+use crate::compressed;
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -60,12 +61,12 @@ impl Sibling {
     /// Opens it: what tells it from others.
     pub(super) fn look(&self) -> io::Result<Head> {
         let (file, meta) = open(&self.path)?;
-        Ok(Head { head: head(&self.path, &file)?, meta })
+        Ok(Head { head: head(&file)?, meta })
     }
 
     /// Whether it has as much as was read; of compressed ones opening tells.
     pub(super) fn reaches(&self, offset: u64) -> bool {
-        is_gzip(&self.path) || self.size >= offset
+        compressed::is_named(&self.path) || self.size >= offset
     }
 
     /// Whether it is this inode.
@@ -81,18 +82,24 @@ pub(super) struct Head {
     pub head: Vec<u8>,
 }
 
-/// The rotated files of `log`, oldest first, in its directory and, where it is a symbolic link, in that of what it names.
-/// Their heads were not looked at.
-pub(super) fn siblings(log: &Path) -> io::Result<Vec<Sibling>> {
+/// The rotated files of `log`, oldest first, in its directory, in those that logrotate's `olddir` names, and, where it is a
+/// symbolic link, in that of what it names. Their heads were not looked at.
+pub(super) fn siblings(log: &Path, olddir: &[PathBuf]) -> io::Result<Vec<Sibling>> {
     let mut files = Vec::new();
     list(log, &mut files)?;
+    if let (Some(directory), Some(name)) = (log.parent(), log.file_name()) {
+        // As in logrotate's configuration they may be told from the log's own directory.
+        olddir.iter().try_for_each(|old| list(&directory.join(old).join(name), &mut files))?;
+    }
     if let Ok(link) = fs::read_link(log) {
         // While the log is renamed and not yet created the link leads nowhere.
         let target = log.parent().map_or_else(|| link.clone(), |directory| directory.join(&link));
         list(&fs::canonicalize(log).unwrap_or(target), &mut files)?;
     }
     // Of a file and its compressed self the plain one first.
-    files.sort_by(|a, b| a.modified.cmp(&b.modified).then(is_gzip(&a.path).cmp(&is_gzip(&b.path))));
+    files.sort_by(|a, b| {
+        a.modified.cmp(&b.modified).then(compressed::is_named(&a.path).cmp(&compressed::is_named(&b.path)))
+    });
     if files.len() > MOST {
         files.drain(..files.len() - MOST);
     }
@@ -104,7 +111,8 @@ fn list(log: &Path, files: &mut Vec<Sibling>) -> io::Result<()> {
         return Ok(());
     };
     let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
-    for entry in fs::read_dir(directory)? {
+    let named = |e: io::Error| io::Error::new(e.kind(), format!("{}: {e}", directory.display()));
+    for entry in fs::read_dir(directory).map_err(named)? {
         let entry = entry?;
         let file_name = entry.file_name();
         let Some(rotation) = file_name.to_str().and_then(|file| kind(name, file)) else { continue };
@@ -129,7 +137,7 @@ fn kind(name: &str, file: &str) -> Option<bool> {
     // logrotate's `extension .log`: mail-20240102.log, mail.1.log.gz.
     let (stem, extension) = name.rsplit_once('.')?;
     let middle = file.strip_prefix(stem)?;
-    let middle = middle.strip_suffix(".gz").unwrap_or(middle);
+    let middle = compressed::stem(middle).unwrap_or(middle);
     let middle = middle.strip_suffix(extension)?.strip_suffix('.')?;
     is_rotation(middle).then_some(true)
 }
@@ -137,7 +145,7 @@ fn kind(name: &str, file: &str) -> Option<bool> {
 /// `.1`, `.2.gz`, `-20240102`, `.20240102-030405.gz`: what follows the log's name is made of digits.
 fn is_rotation(suffix: &str) -> bool {
     let Some(rest) = suffix.strip_prefix(['.', '-', '_']) else { return false };
-    let rest = rest.strip_suffix(".gz").unwrap_or(rest);
+    let rest = compressed::stem(rest).unwrap_or(rest);
     rest.starts_with(|c: char| c.is_ascii_digit())
         && rest.chars().all(|c| c.is_ascii_digit() || matches!(c, '-' | '.' | '_' | ':' | 'T' | 'Z' | '+'))
 }

@@ -9,6 +9,7 @@ use super::{
     engine::SourceCounters,
     follow,
     ids::Ids,
+    strangers::Strangers,
     template::Template,
 };
 use crate::collect::registry::Registry;
@@ -32,6 +33,8 @@ pub(super) struct SavedStream {
     pub counters: SourceCounters,
     /// For `last message repeated`.
     pub previous: Vec<u8>,
+    /// What was nobody's.
+    pub strangers: Strangers,
     /// Seconds since 1970.
     pub last_line: i64,
 }

@@ -1,6 +1,7 @@
 //! One stream of lines and everything that belongs to it.
 
 use super::{
+    admissions::Admitted,
     engine::{Engine, Source},
     follow::{Follower, Patience, Progress},
     journal::Journal,
@@ -50,12 +51,16 @@ pub(super) struct Stream {
     pub index: u32,
     /// How the engine knows it.
     pub source: Source,
+    /// Where its syslog daemon admits what it dropped.
+    pub admitted: Admitted,
     /// Positions of the instances that log here.
     pub users: Vec<usize>,
     /// Everything that was there at the start has been counted.
     pub caught_up: bool,
     /// Why it cannot be read.
     pub error: Option<String>,
+    /// Why what it says is none of the instances' that log there: nothing of a running one was understood.
+    pub foreign: Option<String>,
     /// When it was last read without an error.
     pub success: Instant,
     /// Seconds since 1970; 0: never.
@@ -67,6 +72,7 @@ pub(super) struct Stream {
     reader: Reader,
     saved: Option<SavedStream>,
     from_start: bool,
+    olddir: Vec<PathBuf>,
     patience: Patience,
 }
 
@@ -77,6 +83,7 @@ impl Stream {
         index: u32,
         saved: Option<SavedStream>,
         from_start: bool,
+        olddir: &[PathBuf],
         patience: Patience,
     ) -> Self {
         let mut source = Source::default();
@@ -84,15 +91,18 @@ impl Stream {
         if let Some(saved) = &saved {
             source.counters = saved.counters;
             source.previous = saved.previous.clone();
+            source.strangers = saved.strangers.clone();
             last_line = saved.last_line;
         }
         Self {
             origin,
             index,
             source,
+            admitted: Admitted::default(),
             users: Vec::new(),
             caught_up: false,
             error: None,
+            foreign: None,
             success: Instant::now(),
             last_line,
             twin_of: None,
@@ -100,6 +110,7 @@ impl Stream {
             reader: Reader::Closed,
             saved,
             from_start,
+            olddir: olddir.to_vec(),
             patience,
         }
     }
@@ -125,7 +136,7 @@ impl Stream {
             self.reader = match &self.origin {
                 Origin::File(path) => {
                     let saved = self.saved.as_ref().and_then(|s| s.file.clone());
-                    Reader::File(Box::new(Follower::new(path, saved, self.from_start, self.patience)?))
+                    Reader::File(Box::new(Follower::new(path, &self.olddir, saved, self.from_start, self.patience)?))
                 }
                 Origin::Journal => {
                     let cursor = self.saved.as_ref().and_then(|s| s.cursor.clone());
@@ -178,8 +189,9 @@ impl Stream {
             Reader::Journal(journal) if !journal.is_placed() => return self.saved.clone(),
             Reader::Journal(journal) => (None, journal.cursor().map(str::to_owned)),
         };
-        let Source { counters, previous, .. } = &self.source;
-        Some(SavedStream { file, cursor, counters: *counters, previous: previous.clone(), last_line: self.last_line })
+        let Source { counters, previous, strangers, .. } = &self.source;
+        let (previous, strangers) = (previous.clone(), strangers.clone());
+        Some(SavedStream { file, cursor, counters: *counters, previous, strangers, last_line: self.last_line })
     }
 
     /// What an administrator should know although it is read.
@@ -202,6 +214,7 @@ impl Stream {
     pub(super) fn status(&self) -> Status {
         match &self.error {
             _ if self.twin_of.is_some() => Status::Disabled,
+            None if self.foreign.is_some() => Status::Failing,
             None if self.caught_up => Status::Ok,
             None => Status::Starting,
             Some(_) if self.caught_up && self.success.elapsed() < Duration::from_secs(180) => Status::Stale,
@@ -216,7 +229,7 @@ impl Stream {
                 "has the same lines as {other}, and is not read because each would count twice; leave one of them out of \
                  `log: {{ files: … }}`"
             )),
-            None => self.error.clone(),
+            None => self.error.clone().or_else(|| self.foreign.clone()),
         }
     }
 

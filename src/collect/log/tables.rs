@@ -44,6 +44,8 @@ pub(super) struct LogFileRow {
     pub status: i32,
     pub error: String,
     pub counters: SourceCounters,
+    /// `None`: nobody can know.
+    pub suppressed: Option<u64>,
     pub behind: u64,
     /// Seconds since 1970; 0: no line yet.
     pub last_line: i64,
@@ -60,7 +62,7 @@ pub(super) static LOG_FILES: Table<LogFileRow> = Table {
         column(5, "postfixLogFileLinesRead", Counter32(|f| Some(f.counters.lines))),
         column(6, "postfixLogFileLinesUnrecognised", Counter32(|f| Some(f.counters.unrecognised))),
         column(7, "postfixLogFileLinesForeign", Counter32(|f| Some(f.counters.foreign))),
-        column(8, "postfixLogFileLinesSuppressed", Counter32(|f| Some(f.counters.suppressed))),
+        column(8, "postfixLogFileLinesSuppressed", Counter32(|f| f.suppressed)),
         column(9, "postfixLogFileBehindKiB", Gauge32(|f| Some(f.behind.div_ceil(1_024)))),
         column(10, "postfixLogFileLastLineAge", Age(|f| instant(f.last_line))),
         column(11, "postfixLogFileRotations", Counter32(|f| Some(f.counters.rotations))),

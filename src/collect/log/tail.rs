@@ -5,8 +5,7 @@
 //! that was truncated and written anew in the meantime is noticed. A line counts when it has its newline; the position
 //! never stands inside one.
 
-use crate::postfix::log::line::LONGEST;
-use flate2::read::MultiGzDecoder;
+use crate::{compressed, postfix::log::line::LONGEST};
 use memchr::{memchr, memrchr, memrchr_iter};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -128,8 +127,8 @@ impl Position {
 enum Content {
     Plain(File),
     /// Streamed: the position is that of the decompressed text.
-    Gzip {
-        decoder: Box<MultiGzDecoder<File>>,
+    Compressed {
+        decoder: Box<dyn Read + Send>,
         pending: Vec<u8>,
         done: bool,
     },
@@ -168,19 +167,17 @@ impl Tail {
     /// Opens `path` at `offset`.
     pub(super) fn open(path: &Path, offset: u64) -> io::Result<Self> {
         let (file, meta) = open(path)?;
-        let gzip = is_gzip(path);
-        let identity = Identity::new(&meta, &head(path, &file)?);
-        let content = if gzip {
-            let mut decoder = Box::new(MultiGzDecoder::new(file));
-            let skipped = io::copy(&mut decoder.by_ref().take(offset), &mut io::sink())?;
-            if skipped < offset {
-                return Err(io::ErrorKind::UnexpectedEof.into());
+        let identity = Identity::new(&meta, &head(&file)?);
+        let (content, size) = match compressed::reader(&file)? {
+            Some(mut decoder) => {
+                let skipped = io::copy(&mut decoder.by_ref().take(offset), &mut io::sink())?;
+                if skipped < offset {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+                (Content::Compressed { decoder, pending: Vec::new(), done: false }, 0)
             }
-            Content::Gzip { decoder, pending: Vec::new(), done: false }
-        } else {
-            Content::Plain(file)
+            None => (Content::Plain(file), meta.size()),
         };
-        let size = if gzip { 0 } else { meta.size() };
         let position = Position { identity, offset, ..Position::default() };
         Ok(Self { path: path.to_owned(), content, position, size, seen: None, modified: modified(&meta) })
     }
@@ -189,11 +186,11 @@ impl Tail {
     pub(super) fn metadata(&self) -> io::Result<Option<Metadata>> {
         match &self.content {
             Content::Plain(file) => file.metadata().map(Some),
-            Content::Gzip { .. } => Ok(None),
+            Content::Compressed { .. } => Ok(None),
         }
     }
 
-    /// When it was written last; gzip keeps that of what it compresses.
+    /// When it was written last; compressors keep that of what it compresses.
     pub(super) fn modified(&self) -> (i64, i64) {
         self.metadata().ok().flatten().map_or(self.modified, |meta| modified(&meta))
     }
@@ -208,9 +205,9 @@ impl Tail {
         match &self.content {
             Content::Plain(file) => {
                 let long = file.metadata().is_ok_and(|meta| meta.len() >= self.position.offset);
-                long && head(&self.path, file).is_ok_and(|head| self.position.identity.print.fits(&head))
+                long && head(file).is_ok_and(|head| self.position.identity.print.fits(&head))
             }
-            Content::Gzip { .. } => true,
+            Content::Compressed { .. } => true,
         }
     }
 
@@ -226,7 +223,7 @@ impl Tail {
     pub(super) fn is_where(&self, position: &Position) -> io::Result<bool> {
         let Content::Plain(file) = &self.content else { return Ok(false) };
         let meta = file.metadata()?;
-        if !position.identity.is(&meta, &head(&self.path, file)?) {
+        if !position.identity.is(&meta, &head(file)?) {
             return Ok(false);
         }
         if position.identity.is_inode(&meta) || position.offset == 0 {
@@ -240,7 +237,7 @@ impl Tail {
     /// Takes the fingerprint of a file that was empty so far; says whether it is no longer.
     pub(super) fn meet(&mut self) -> io::Result<bool> {
         if let Content::Plain(file) = &self.content {
-            self.position.identity.print = Fingerprint::of(&head(&self.path, file)?);
+            self.position.identity.print = Fingerprint::of(&head(file)?);
         }
         Ok(!self.position.identity.print.is_weak())
     }
@@ -286,7 +283,7 @@ impl Tail {
                 position.modified = modified(&meta);
                 Ok(Look::Read(counted))
             }
-            Content::Gzip { decoder, pending, done } => {
+            Content::Compressed { decoder, pending, done } => {
                 let before = pending.len();
                 if !*done {
                     let read = decoder.by_ref().take((CHUNK - before.min(CHUNK)) as u64 + 1).read_to_end(pending)?;
@@ -309,7 +306,7 @@ impl Tail {
                 let read = read_at(file, buffer, self.position.offset)?;
                 &buffer[..read]
             }
-            Content::Gzip { pending, .. } => pending.as_slice(),
+            Content::Compressed { pending, .. } => pending.as_slice(),
         };
         if !rest.is_empty() && !self.position.skipping {
             lines(rest);
@@ -367,7 +364,7 @@ impl Tail {
 }
 
 /// Gives all complete lines in `bytes` to `lines` and moves the position behind them. Returns by how much.
-fn hand_over(bytes: &[u8], position: &mut Position, lines: &mut dyn FnMut(&[u8])) -> usize {
+pub(super) fn hand_over(bytes: &[u8], position: &mut Position, lines: &mut dyn FnMut(&[u8])) -> usize {
     let mut start = 0;
     if position.skipping {
         match memchr(b'\n', bytes) {
@@ -433,18 +430,13 @@ fn regular(path: &Path, meta: &Metadata) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::InvalidInput, text))
 }
 
-/// Whether a name says gzip.
-pub(crate) fn is_gzip(path: &Path) -> bool {
-    path.extension().is_some_and(|e| e == "gz")
-}
-
 /// The first KiB of a file's text.
-pub(super) fn head(path: &Path, file: &File) -> io::Result<Vec<u8>> {
+pub(super) fn head(file: &File) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; HEAD];
-    if is_gzip(path) {
+    // A reader of its own: the caller's position must not move.
+    if let Some(text) = compressed::reader(file)? {
         bytes.clear();
-        // A reader of its own: the caller's position must not move.
-        MultiGzDecoder::new(open(path)?.0).take(HEAD as u64).read_to_end(&mut bytes)?;
+        text.take(HEAD as u64).read_to_end(&mut bytes)?;
         return Ok(bytes);
     }
     let read = read_at(file, &mut bytes, 0)?;

@@ -218,6 +218,78 @@ fn an_unreadable_log_is_failing_with_a_remedy() {
     assert!(host.number("postfixMailSent", &[1]).is_some());
 }
 
+/// Lines that are nobody's, of one kind each; what the complaint says of them.
+const NOT_UNDERSTOOD: [(&str, &str); 3] = [
+    ("a form that no logger known writes: smtpd 7 connect from h[192.0.2.1]", "nothing in it is understood"),
+    ("mta/smtpd[7]: connect from h[192.0.2.1]", "syslog_name: mta"),
+    ("sshd[7]: Accepted publickey for root from 192.0.2.1 port 22 ssh2", "other programs"),
+];
+
+#[test]
+fn a_log_of_which_nothing_is_understood_is_failing_and_its_counters_absent() {
+    // A log for two instances is nobody's own.
+    for (line, words) in NOT_UNDERSTOOD {
+        let mut host = Host::new(&[("out", "postfix", &["mail.log"]), ("in", "postfix-in", &["mail.log"])]);
+        host.log("mail.log", &[]);
+        let mut agent = host.agent();
+        run_once(&mut agent);
+        assert_eq!(host.number("postfixMailSent", &[1]), Some(0), "nothing has been written");
+        host.log("mail.log", &vec![line; 2_000]);
+        another(&mut agent);
+        let failing = |host: &Host| {
+            assert_eq!(host.number("postfixMailSent", &[1]), None, "{line}");
+            assert_eq!(host.number("postfixTotalDelivered", &[0]), None, "{line}");
+            assert_eq!(host.number("postfixTemplateDeferred", &[0]), None, "{line}");
+            assert_eq!(host.number("postfixSourceStatus", &[1, 3]), Some(3), "{line}");
+            assert_eq!(host.number("postfixLogFileStatus", &[1]), Some(3), "{line}");
+            assert_eq!(host.number("postfixLogFileLinesForeign", &[1]), Some(2_000), "{line}");
+            let Some(Value::OctetString(error)) = host.value("postfixLogFileError", &[1]) else { panic!("{line}") };
+            let error = String::from_utf8_lossy(&error).into_owned();
+            assert!(error.contains(words), "{error}");
+        };
+        failing(&host);
+        // A restart does not make it zero again.
+        agent.finish();
+        drop(agent);
+        let mut agent = host.agent();
+        run_once(&mut agent);
+        failing(&host);
+        host.log("mail.log", &[SENT]);
+        another(&mut agent);
+        assert_eq!(host.number("postfixMailSent", &[1]), Some(1), "{line}");
+        assert_eq!(host.number("postfixSourceStatus", &[1, 3]), Some(1), "{line}");
+        assert_eq!(host.number("postfixLogFileStatus", &[1]), Some(1), "{line}");
+    }
+}
+
+#[test]
+fn a_quiet_postfix_that_was_understood_once_is_not_missed_among_other_programs() {
+    let mut host = Host::new(&[("postfix", "postfix", &["mail.log"])]);
+    host.log("mail.log", &[]);
+    let mut agent = host.agent();
+    run_once(&mut agent);
+    host.log("mail.log", &[SENT]);
+    host.log("mail.log", &vec!["dovecot[7]: imap-login: Login: user=<a>"; 5_000]);
+    another(&mut agent);
+    assert_eq!(host.number("postfixMailSent", &[1]), Some(1));
+    // The logger was given another form while the agent ran.
+    host.log("mail.log", &vec!["a form that no logger known writes"; 10_000]);
+    another(&mut agent);
+    assert_eq!(host.number("postfixMailSent", &[1]), None);
+}
+
+#[test]
+fn a_journal_without_files_is_none() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().to_str().unwrap();
+    assert!(!journal::has_files(&["/nonexistent", path]));
+    let machine = directory.path().join("0123456789abcdef");
+    fs::create_dir(&machine).unwrap();
+    assert!(!journal::has_files(&[path]));
+    fs::write(machine.join("system.journal"), "").unwrap();
+    assert!(journal::has_files(&[path]));
+}
+
 #[test]
 fn a_state_directory_that_cannot_be_written_is_told_and_tried_again() {
     let mut host = Host::new(&[("postfix", "postfix", &["mail.log"])]);
@@ -462,4 +534,74 @@ fn counters_of_0_1_0_stay() {
     let mut agent = host.agent();
     run_once(&mut agent);
     assert_eq!((host.number("postfixMailSent", &[1]), host.number("postfixMailSent", &[2])), (Some(2), Some(1)));
+}
+
+/// rsyslog says in another file what it dropped; where that cannot be read the number is not known, and not 0.
+#[test]
+fn what_the_syslog_daemon_dropped_is_told_by_its_own_log() {
+    let mut host = Host::new(&[("postfix", "postfix", &["mail.log"])]);
+    host.log("mail.log", &[]);
+    let mut agent = host.agent();
+    run_once(&mut agent);
+    assert_eq!(host.number("postfixLogFileLinesSuppressed", &[1]), None, "nobody can know");
+    drop(agent);
+    host.log("syslog", &["rsyslogd: imuxsock: 9 messages lost due to rate-limiting"]);
+    let mut agent = host.agent();
+    run_once(&mut agent);
+    assert_eq!(host.number("postfixLogFileLinesSuppressed", &[1]), Some(0), "what came before is history");
+    let lost = "rsyslogd: imuxsock lost 50 messages from pid 4 due to rate-limiting";
+    // What Postfix wrote stands there too, and is counted where it belongs.
+    let warning = "postfix/smtpd[7]: warning: a text";
+    host.log("syslog", &[SENT, lost, SENT, warning]);
+    host.log("mail.log", &[SENT, warning]);
+    another(&mut agent);
+    assert_eq!(host.number("postfixLogFileLinesSuppressed", &[1]), Some(50));
+    assert_eq!(host.number("postfixMailSent", &[1]), Some(1));
+    assert_eq!(host.number("postfixTemplateWarning", &[0]), Some(1));
+    assert_eq!(host.value("postfixLogFileName", &[2]), None, "it is no mail log");
+    agent.finish();
+    drop(agent);
+    host.log("syslog", &[lost]);
+    let mut agent = host.agent();
+    run_once(&mut agent);
+    another(&mut agent);
+    assert_eq!(host.number("postfixLogFileLinesSuppressed", &[1]), Some(100), "once, through a restart");
+    agent.finish();
+    drop(agent);
+    fs::remove_file(host.path("syslog")).unwrap();
+    fs::create_dir(host.path("other")).unwrap();
+    host.config.log.admissions = vec![host.path("other")];
+    let mut agent = host.agent();
+    run_once(&mut agent);
+    assert_eq!(host.number("postfixLogFileLinesSuppressed", &[1]), None, "what is named cannot be read");
+    assert_eq!(host.number("postfixMailSent", &[1]), Some(1), "which is no fault of the log");
+}
+
+/// NethServer's `transfer/smtpd`, `postfix-submission/smtpd`: the service's name leads to the one instance that has it.
+#[test]
+fn a_service_under_a_name_of_its_own_is_its_instances() {
+    let lines = [
+        "transfer/smtpd[7]: connect from unknown[192.0.2.1]",
+        "both/smtpd[7]: connect from unknown[192.0.2.1]",
+        "postfix/both/smtpd[7]: connect from unknown[192.0.2.1]",
+    ];
+    let mut host = Host::new(&[("out", "postfix-out", &["mail.log"]), ("in", "postfix", &["mail.log"])]);
+    let text = "10 inet n - n - - smtpd -o syslog_name=transfer\n11 inet n - n - - smtpd -o syslog_name=both\n\
+                12 inet n - n - - smtpd -o syslog_name=postfix/both\n";
+    let services = services_of(text);
+    for (instance, many) in host.instances.iter_mut().zip([3, 0]) {
+        let mine: Vec<_> = services.iter().take(many).cloned().collect();
+        let other: Vec<_> = services.iter().skip(1).cloned().collect();
+        Arc::make_mut(instance).services = Some(if many == 0 { other.into() } else { mine.into() });
+    }
+    host.log("mail.log", &[]);
+    let mut agent = host.agent();
+    run_once(&mut agent);
+    host.log("mail.log", &lines);
+    another(&mut agent);
+    let connects =
+        |instance: u32| (1..10).filter_map(|row| host.number("postfixSmtpdConnects", &[instance, row])).sum::<u64>();
+    assert_eq!(connects(1), 1, "transfer is out's alone");
+    assert_eq!(connects(2), 1, "postfix/both is below the other's own name, and two say they have it");
+    assert_eq!(host.number("postfixLogFileLinesForeign", &[1]), Some(1), "nobody can tell whose `both` is");
 }

@@ -35,9 +35,10 @@ const MESSAGE: usize = 64 << 10;
 /// Between two sessions, at first and at last.
 const POLL: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(10)];
 
-/// Messages that are known not to be ours, by a hash of their unique id. Kept by the probe from run to run.
+/// Messages that are known not to be ours, and those that were refused once, by a hash of their unique id. Kept by the probe
+/// from run to run.
 #[derive(Debug, Default)]
-pub struct Foreign(FxHashSet<u64>);
+pub struct Foreign(FxHashSet<u64>, FxHashSet<u64>);
 
 /// The status of a response line: `+OK`, `-ERR`, or the `+` that asks for more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +79,16 @@ fn hash(id: &[u8]) -> u64 {
     let mut hasher = FxHasher::default();
     id.hash(&mut hasher);
     hasher.finish()
+}
+
+/// What the header of a message says.
+enum Header {
+    /// It was sent by a probe.
+    Stamped(Stamp),
+    /// It is somebody's.
+    Other,
+    /// It is not there any more.
+    Gone,
 }
 
 /// A session.
@@ -136,13 +147,18 @@ impl Pop3 {
         let here = self.list().await?;
         let still: FxHashSet<u64> = here.iter().map(|(_, id)| *id).collect();
         foreign.0.retain(|id| still.contains(id));
+        foreign.1.retain(|id| still.contains(id));
         let unknown: Vec<_> =
             here.iter().rev().filter(|(_, id)| !foreign.0.contains(id)).take(LOOKS).copied().collect();
         let mut removed = false;
         for (number, id) in unknown {
-            let Some(stamp) = self.stamp(number).await? else {
-                foreign.0.insert(id);
-                continue;
+            let stamp = match self.stamp(number, id, foreign).await? {
+                Header::Gone => continue,
+                Header::Other => {
+                    foreign.0.insert(id);
+                    continue;
+                }
+                Header::Stamped(stamp) => stamp,
             };
             match run.verdict(&stamp) {
                 Verdict::Foreign => {
@@ -211,12 +227,13 @@ impl Pop3 {
         let unknown: Vec<_> =
             here.iter().rev().filter(|(_, id)| !foreign.0.contains(id)).take(LOOKS).copied().collect();
         for (number, id) in unknown {
-            let stamp = self.stamp(number).await?;
-            if stamp.is_none() {
-                foreign.0.insert(id);
-            }
-            if stamp.is_none() || stamp != run.mail.stamp {
-                continue;
+            match self.stamp(number, id, foreign).await? {
+                Header::Stamped(stamp) if run.mail.stamp.as_ref() == Some(&stamp) => {}
+                Header::Gone | Header::Stamped(_) => continue,
+                Header::Other => {
+                    foreign.0.insert(id);
+                    continue;
+                }
             }
             run.arrived();
             run.trace.begin(Stage::Retrieve);
@@ -306,10 +323,14 @@ impl Pop3 {
         }
     }
 
-    /// The stamp of a message; its header alone is read.
-    async fn stamp(&mut self, number: u32) -> Result<Option<Stamp>, Fault> {
-        let header = self.message(format!("TOP {number} 0\r\n").as_bytes(), "TOP").await?;
-        Ok(Stamp::of(&header))
+    /// The stamp of a message; its header alone is read. One that somebody else has removed since the session began is
+    /// refused, and not in the next one: only a message that is refused in two is a fault of the server's.
+    async fn stamp(&mut self, number: u32, id: u64, foreign: &mut Foreign) -> Result<Header, Fault> {
+        match self.message(format!("TOP {number} 0\r\n").as_bytes(), "TOP").await {
+            Ok(header) => Ok(Stamp::of(&header).map_or(Header::Other, Header::Stamped)),
+            Err(Fault::Refused { .. }) if foreign.1.insert(id) => Ok(Header::Gone),
+            Err(e) => Err(e),
+        }
     }
 
     /// A multi-line answer: its first octets, all of it read.

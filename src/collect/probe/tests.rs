@@ -108,3 +108,73 @@ fn words_before_tls_fail_the_probe() {
     assert_eq!(stage, super::stage::Stage::Starttls);
     assert!(why.contains("CVE-2011-0411"), "{why}");
 }
+
+/// What servers say, from which dialogues are made up.
+const SAID: [&str; 26] = [
+    "220 hi\r\n",
+    "250-mx\r\n",
+    "250 SIZE\r\n",
+    "354 go\r\n",
+    "421 bye\r\n",
+    "5",
+    "\r\n",
+    "* OK [CAPABILITY IMAP4rev1 IDLE] hi\r\n",
+    "* CAPABILITY IMAP4rev1 UIDPLUS\r\n",
+    "* 1 EXISTS\r\n",
+    "* SEARCH 1 2 4294967295\r\n",
+    "* 1 FETCH (UID 7 BODY[HEADER] {4}\r\n",
+    "ab)\r\n",
+    "* BYE\r\n",
+    "A0001 OK\r\n",
+    "A0002 OK\r\n",
+    "A0003 NO x\r\n",
+    "{18446744073709551616}\r\n",
+    "+ go\r\n",
+    "+OK\r\n",
+    "-ERR no\r\n",
+    "1 abc\r\n",
+    "2 def\r\n",
+    ".\r\n",
+    "X-Postfix-Agentx-Probe: t@h;1;00112233445566778899aabbccddeeff\r\n",
+    "\u{0}\u{ff}",
+];
+
+/// A whole dialogue of each kind with these answers.
+fn dialogues(answers: &str) {
+    use super::{connection::Connection, imap::Imap, pop3, smtp::Smtp, stage::MAILBOX};
+    let yaml = "probes: [{ name: t, kind: smtp, smtp: { host: h } }]";
+    let probe = config::parse(yaml, "test.yaml").unwrap().probes.remove(0);
+    let server = probe.servers()[0].clone();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let new = || {
+            let stream = tokio::io::join(std::io::Cursor::new(answers.as_bytes().to_vec()), tokio::io::sink());
+            let run = super::run::Run::new(&probe, Arc::new(Environment::system()), Default::default(), Vec::new());
+            (run, Connection::new(Box::new(stream), 4_096))
+        };
+        let (mut run, connection) = new();
+        if let Ok(mut smtp) = Smtp::over(&mut run, &server, connection, 220).await {
+            if smtp.recipient(&mut run, "a@b", "c@d").await.is_ok() {
+                let _ = smtp.message(&mut run, b"x").await;
+            }
+            smtp.quit(&mut run, true).await;
+        }
+        let (mut run, connection) = new();
+        if let Ok(imap) = Imap::over(&mut run, &server, connection, MAILBOX).await {
+            let _ = imap.enter(&mut run, "INBOX").await;
+        }
+        let (mut run, connection) = new();
+        if let Ok(pop3) = pop3::Pop3::over(&mut run, &server, connection, MAILBOX).await {
+            let _ = pop3.first(&mut run, &server, &mut pop3::Foreign::default()).await;
+        }
+    });
+}
+
+proptest::proptest! {
+    #[test]
+    fn whatever_servers_say_in_whatever_order_is_no_panic(
+        said in proptest::collection::vec(proptest::sample::select(&SAID[..]), 0..40),
+    ) {
+        dialogues(&said.concat());
+    }
+}

@@ -48,6 +48,7 @@ pub static REGISTRATION: Registration = Registration {
     name: "process",
     tables: TABLES,
     kinds: &[SourceKind::Processes],
+    host_kinds: &[],
     make: |context| Box::new(ProcessCollector::new(context.clone())),
 };
 

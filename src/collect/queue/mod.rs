@@ -46,6 +46,7 @@ pub static REGISTRATION: Registration = Registration {
     name: "queue",
     tables: TABLES,
     kinds: &[SourceKind::Queue],
+    host_kinds: &[],
     make: |context| Box::new(QueueCollector::new(context.clone())),
 };
 

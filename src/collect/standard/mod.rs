@@ -3,30 +3,44 @@
 //! Nothing is asked of Postfix here: every value is computed, once a second, from what the owners of POSTFIX-MIB's tables
 //! have published, all of it from one View. What is not there (not read yet, withdrawn, no source) is not here either, and
 //! a sum of which one part is missing is missing. What is published lasts a few ticks only, so that a projection that
-//! hangs withdraws itself.
+//! hangs withdraws itself. What POSTFIX-MIB tells as an age is a TimeStamp here, by the sysUpTime of the master that asks.
+//!
+//! What LibreNMS reads (`librenms: true`) is one more projection of the same (librenms.rs).
 //!
 //! An application is an enabled instance, applIndex its postfixInstanceIndex. Which columns have no source, and why, is in
 //! docs/standard-mibs.md.
 
+mod groups;
+mod librenms;
+mod memory;
 mod source;
 mod tables;
 #[cfg(test)]
 mod tests;
 
+pub use librenms::NET_SNMP_EXTEND_MIB;
 pub use tables::{MTA_MIB, NETWORK_SERVICES_MIB, TABLES};
 
 use super::{Collector, Context, Next, Registration};
-use crate::mib::Fragment;
+use crate::{
+    mib::{Fragment, text},
+    smi::Epoch,
+};
+use librenms::History;
+use memory::{Memory, Moment};
 use source::Published;
 use std::time::{Duration, Instant};
-use tables::{APPLICATIONS, Application, ERRORS, Failures, GROUPS, Group, MTAS, Mta};
+use tables::{APPLICATIONS, Application, ERRORS, GROUPS, MTAS, Mta};
 
 /// See [`super::COLLECTORS`]. It answers for no source.
 pub static REGISTRATION: Registration = Registration {
     name: "standard",
     tables: TABLES,
     kinds: &[],
-    make: |context| Box::new(Projection(context.clone())),
+    host_kinds: &[],
+    make: |context| {
+        Box::new(Projection { context: context.clone(), memory: Memory::default(), history: History::default() })
+    },
 };
 
 const TICK: Duration = Duration::from_secs(1);
@@ -35,12 +49,12 @@ const LIFETIME: Duration = Duration::from_secs(30);
 
 /// postfixQueueKind of the queues that hold mail somebody waits for: those that `mailq` counts. maildrop to hold.
 const STORED: std::ops::RangeInclusive<u32> = 1..=5;
-/// mtaGroupIndex of what arrives. The queues have their postfixQueueKind, which is below 100.
-const RECEPTION: u32 = 101;
-/// mtaGroupIndex of all deliveries.
-const DELIVERY: u32 = 102;
 
-struct Projection(Context);
+struct Projection {
+    context: Context,
+    memory: Memory,
+    history: History,
+}
 
 impl Collector for Projection {
     fn name(&self) -> &'static str {
@@ -48,44 +62,64 @@ impl Collector for Projection {
     }
 
     fn refresh(&mut self) -> Next {
-        let context = &self.0;
+        let context = &self.context;
+        let view = context.publisher.view();
+        let published = Published::new(&view, &context.config.agentx.root, Instant::now());
+        let enabled = published.enabled();
         // What is switched off has no rows; a start without it does not even register the modules.
+        let mut fragments: Vec<Fragment> = TABLES.iter().map(|table| table.empty()).collect();
         if context.config.standard_mibs {
-            let view = context.publisher.view();
-            let published = Published::new(&view, &context.config.agentx.root, Instant::now());
-            context.publisher.publish(project(&published).map(|fragment| fragment.valid_for(LIFETIME)));
-        } else {
-            context.publisher.publish(TABLES.iter().map(|table| table.empty()));
+            fragments.extend(project(&published, &mut self.memory, &context.epoch, &enabled));
         }
+        if context.config.librenms {
+            fragments.extend(self.history.project(&published, &enabled, context.config.librenms_step));
+        }
+        context.publisher.publish(fragments.into_iter().map(|fragment| fragment.valid_for(LIFETIME)));
         Next::After(TICK)
     }
 }
 
 /// All tables of both modules.
-fn project(published: &Published<'_>) -> [Fragment; 4] {
-    let instances: Vec<u32> =
-        published.rows("postfixInstanceName", &[]).filter_map(|row| row.first().copied()).collect();
-    let enabled: Vec<u32> = instances.into_iter().filter(|i| !published.disabled(*i)).collect();
-    let applications: Vec<_> = enabled.iter().map(|i| application(published, *i)).collect();
+fn project(published: &Published<'_>, memory: &mut Memory, epoch: &Epoch, enabled: &[u32]) -> [Fragment; 4] {
+    let applications: Vec<_> = enabled.iter().map(|i| application(published, memory, epoch, *i)).collect();
     let mtas: Vec<_> = enabled.iter().map(|i| mta(published, *i)).collect();
-    let groups: Vec<_> = enabled.iter().flat_map(|i| groups(published, *i)).collect();
-    let errors: Vec<_> = enabled.iter().flat_map(|i| errors(published, *i)).collect();
+    let groups: Vec<_> = enabled.iter().flat_map(|i| groups::of(published, *i)).collect();
+    let errors: Vec<_> = enabled.iter().flat_map(|i| groups::errors(published, *i)).collect();
     [APPLICATIONS.fragment(&applications), MTAS.fragment(&mtas), GROUPS.fragment(&groups), ERRORS.fragment(&errors)]
 }
 
-fn application(published: &Published<'_>, instance: u32) -> Application {
+fn application(published: &Published<'_>, memory: &mut Memory, epoch: &Epoch, instance: u32) -> Application {
+    let stamp = |at: Option<Instant>| epoch.stamp(at?);
+    // applOperStatus: up(1), down(2). An instance that is unknown has no status.
+    let state = published.number("postfixInstanceState", &[instance]);
+    let up = match state {
+        Some(1) => Some(true),
+        Some(2) => Some(false),
+        _ => None,
+    };
+    let started = published.since("postfixInstanceUptime", &[instance]).filter(|_| up == Some(true));
+    let started = memory.steady(instance, Moment::Start, started);
+    let last_inbound = memory.steady(instance, Moment::Inbound, published.last_line(instance, groups::SERVERS));
     Application {
         instance,
         name: published.text("postfixInstanceName", &[instance]),
         version: published.text("postfixInstanceVersion", &[instance]),
-        // applOperStatus: up(1), down(2). An instance that is unknown has no status.
-        status: match published.number("postfixInstanceState", &[instance]) {
-            Some(1) => Some(1),
-            Some(2) => Some(2),
-            _ => None,
-        },
+        started: stamp(started),
+        status: up.map(|up| if up { 1 } else { 2 }),
+        changed: stamp(memory.changed(instance, up, started, published.now)),
         inbound: published.sum("postfixSmtpdSessions", "postfixSmtpdName", &[instance]),
+        accumulated_inbound: published.sum("postfixSmtpdConnects", "postfixSmtpdName", &[instance]),
+        last_inbound: stamp(last_inbound),
+        failed_outbound: published.sum("postfixTransportConnectFailures", "postfixTransportName", &[instance]),
+        description: description(published, instance),
     }
+}
+
+/// `Postfix 3.7.11 on mx.example.com`.
+fn description(published: &Published<'_>, instance: u32) -> Option<crate::smi::Octets> {
+    let version = published.text("postfixInstanceVersion", &[instance])?;
+    let hostname = published.text("postfixInstanceHostname", &[instance])?;
+    Some(text([&b"Postfix "[..], &version, b" on ", &hostname].concat(), 255))
 }
 
 fn mta(published: &Published<'_>, instance: u32) -> Mta {
@@ -104,52 +138,4 @@ fn mta(published: &Published<'_>, instance: u32) -> Mta {
         transmitted_recipients: mail("postfixMailSent"),
         loops: mail("postfixMailLoopsDetected"),
     }
-}
-
-/// The queues that can be read, and, where the log can be read, all that arrives and all that is delivered.
-fn groups(published: &Published<'_>, instance: u32) -> Vec<Group> {
-    let number = |column, index: &[u32]| published.number(column, index);
-    let queue = |kind| {
-        let index = [instance, kind];
-        Some(Group {
-            stored_messages: Some(number("postfixQueueMessages", &index)?),
-            stored_volume: number("postfixQueueKiB", &index),
-            stored_recipients: number("postfixQueueRecipients", &index),
-            oldest: number("postfixQueueOldestAge", &index),
-            ..Group::new(instance, kind, published.text("postfixQueueName", &index)?, tables::QUEUES)
-        })
-    };
-    let mail = |column| number(column, &[instance]);
-    let reception = || {
-        Some(Group {
-            received_messages: Some(mail("postfixMailReceivedMessages")?),
-            received_volume: mail("postfixMailReceivedKiB"),
-            received_recipients: mail("postfixMailReceivedRecipients"),
-            inbound: published.sum("postfixSmtpdSessions", "postfixSmtpdName", &[instance]),
-            ..Group::new(instance, RECEPTION, "reception".as_bytes().into(), tables::SERVICES)
-        })
-    };
-    let delivery = || {
-        Some(Group {
-            transmitted_recipients: Some(mail("postfixMailSent")?),
-            transmitted_volume: mail("postfixMailSentKiB"),
-            loops: mail("postfixMailLoopsDetected"),
-            ..Group::new(instance, DELIVERY, "delivery".as_bytes().into(), tables::SERVICES)
-        })
-    };
-    STORED.filter_map(queue).chain(reception()).chain(delivery()).collect()
-}
-
-/// mtaStatusCode is numbered as postfixDsnCode is. It has no place for successes.
-fn errors(published: &Published<'_>, instance: u32) -> Vec<Failures> {
-    let codes = published.rows("postfixDsnDeliveries", &[instance]).filter_map(|row| row.get(1).copied());
-    codes
-        .filter(|code| (4_000_000..=5_999_999).contains(code))
-        .map(|code| Failures {
-            instance,
-            group: DELIVERY,
-            code,
-            outbound: published.number("postfixDsnDeliveries", &[instance, code]),
-        })
-        .collect()
 }

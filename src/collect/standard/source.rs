@@ -18,7 +18,7 @@ static COLUMNS: LazyLock<HashMap<&'static str, Vec<u32>>> = LazyLock::new(|| {
 pub(super) struct Published<'a> {
     view: &'a View,
     root: &'a Oid,
-    now: Instant,
+    pub(super) now: Instant,
 }
 
 impl<'a> Published<'a> {
@@ -52,6 +52,22 @@ impl<'a> Published<'a> {
         }
     }
 
+    /// Since when an age is counted.
+    pub(super) fn since(&self, column: &str, index: &[u32]) -> Option<Instant> {
+        self.view.since(&self.column(column)?.child(index), self.now)
+    }
+
+    /// When one of these programs of an instance logged last.
+    pub(super) fn last_line(&self, instance: u32, programs: &[&str]) -> Option<Instant> {
+        let is_one = |row: &Vec<u32>| {
+            // The instance's name comes first.
+            let name = self.text("postfixMessageName", row).unwrap_or_default();
+            name.rsplit(|octet| *octet == b' ').next().is_some_and(|last| programs.iter().any(|p| p.as_bytes() == last))
+        };
+        let rows = self.rows("postfixMessageName", &[instance]).filter(is_one);
+        rows.filter_map(|row| self.since("postfixMessageLastLineAge", &row)).max()
+    }
+
     /// The indices below `part` of the rows that have this column, ascending.
     pub(super) fn rows<'b>(&'b self, column: &str, part: &[u32]) -> impl Iterator<Item = Vec<u32>> + use<'a, 'b> {
         let column = self.column(column).unwrap_or_default();
@@ -75,8 +91,14 @@ impl<'a> Published<'a> {
         rows.map(|row| self.number(column, &row)).sum()
     }
 
+    /// The instances that are watched.
+    pub(super) fn enabled(&self) -> Vec<u32> {
+        let instances = self.rows("postfixInstanceName", &[]).filter_map(|row| row.first().copied());
+        instances.filter(|instance| !self.disabled(*instance)).collect()
+    }
+
     /// Whether main.cf says `multi_instance_enable = no`.
-    pub(super) fn disabled(&self, instance: u32) -> bool {
+    fn disabled(&self, instance: u32) -> bool {
         const DISABLED: u64 = 4;
         self.number("postfixSourceStatus", &[instance, collect::health::SourceKind::Instance as u32]) == Some(DISABLED)
     }

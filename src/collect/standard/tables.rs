@@ -1,16 +1,19 @@
 //! The tables of both modules, columns verbatim from RFC 2788 and RFC 2789. Columns without a source are not listed.
 
+use super::librenms;
 use crate::{
     mib::{AnyTable, Get, Index, Module, Table, TableOf, column},
-    smi::Octets,
+    smi::{Octets, Oid, Stamp},
 };
+use std::{sync::Arc, time::Instant};
 
 /// RFC 2788.
 pub static NETWORK_SERVICES_MIB: Module = Module {
     name: "NETWORK-SERVICES-MIB",
     root: Some(&[1, 3, 6, 1, 2, 1, 27]),
     priority: Some(PRIORITY),
-    overruled: &[],
+    whole: true,
+    nodes: &[],
 };
 
 /// RFC 2789. Debian's snmpd has a module for sendmail that answers in fifteen columns with values for a sendmail that is
@@ -20,7 +23,8 @@ pub static MTA_MIB: Module = Module {
     name: "MTA-MIB",
     root: Some(&[1, 3, 6, 1, 2, 1, 28]),
     priority: Some(PRIORITY),
-    overruled: &[
+    whole: true,
+    nodes: &[
         &[1, 1, 1],
         &[1, 1, 2],
         &[1, 1, 3],
@@ -43,20 +47,37 @@ pub static MTA_MIB: Module = Module {
 const PRIORITY: u8 = 100;
 
 /// The tables of the projection.
-pub static TABLES: &[&dyn AnyTable] = &[&APPLICATIONS, &MTAS, &GROUPS, &ERRORS];
+pub static TABLES: &[&dyn AnyTable] = &[
+    &APPLICATIONS,
+    &MTAS,
+    &GROUPS,
+    &ERRORS,
+    &librenms::MAILQ_STATUS,
+    &librenms::DETAILED_STATUS,
+    &librenms::MAILQ,
+    &librenms::DETAILED,
+];
 
 /// mtaGroupHierarchy of the queues: a collection, of which no mail is in two.
 pub(super) const QUEUES: i32 = -1;
 /// mtaGroupHierarchy of reception and delivery.
-pub(super) const SERVICES: i32 = -2;
+pub(super) const DIRECTIONS: i32 = -2;
+/// mtaGroupHierarchy of the services that deliver.
+pub(super) const TRANSPORTS: i32 = -3;
 
 /// A row of applTable.
 pub(super) struct Application {
     pub(super) instance: u32,
     pub(super) name: Option<Octets>,
     pub(super) version: Option<Octets>,
+    pub(super) started: Option<Stamp>,
     pub(super) status: Option<i32>,
+    pub(super) changed: Option<Stamp>,
     pub(super) inbound: Option<u64>,
+    pub(super) accumulated_inbound: Option<u64>,
+    pub(super) last_inbound: Option<Stamp>,
+    pub(super) failed_outbound: Option<u64>,
+    pub(super) description: Option<Octets>,
 }
 
 pub(super) static APPLICATIONS: TableOf<Application> = TableOf {
@@ -70,8 +91,14 @@ pub(super) static APPLICATIONS: TableOf<Application> = TableOf {
             // No directory knows it, which the RFC writes as the empty name.
             column(3, "applDirectoryName", Get::Text(|_| Some(Octets::from(&[][..])))),
             column(4, "applVersion", Get::Text(|a| a.version.clone())),
+            column(5, "applUptime", Get::TimeStamp(|a| a.started.clone())),
             column(6, "applOperStatus", Get::Integer(|a| a.status)),
+            column(7, "applLastChange", Get::TimeStamp(|a| a.changed.clone())),
             column(8, "applInboundAssociations", Get::Gauge32(|a| a.inbound)),
+            column(10, "applAccumulatedInboundAssociations", Get::Counter32(|a| a.accumulated_inbound)),
+            column(12, "applLastInboundActivity", Get::TimeStamp(|a| a.last_inbound.clone())),
+            column(15, "applFailedOutboundAssociations", Get::Counter32(|a| a.failed_outbound)),
+            column(16, "applDescription", Get::Text(|a| a.description.clone())),
         ],
     },
 };
@@ -125,20 +152,19 @@ pub(super) struct Group {
     pub(super) received_recipients: Option<u64>,
     pub(super) stored_recipients: Option<u64>,
     pub(super) transmitted_recipients: Option<u64>,
-    /// Seconds.
-    pub(super) oldest: Option<u64>,
+    pub(super) oldest: Option<Instant>,
     pub(super) inbound: Option<u64>,
+    pub(super) accumulated_inbound: Option<u64>,
+    pub(super) last_inbound: Option<Instant>,
+    pub(super) last_attempt: Option<Instant>,
+    pub(super) failed_outbound: Option<u64>,
+    pub(super) protocol: Option<Arc<Oid>>,
     pub(super) loops: Option<u64>,
 }
 
 impl Group {
     pub(super) fn new(instance: u32, number: u32, name: Octets, hierarchy: i32) -> Self {
         Self { instance, number, name: Some(name), hierarchy, ..Self::default() }
-    }
-
-    /// A TimeInterval: hundredths of a second, at most 2^31 - 1.
-    fn oldest(&self) -> Option<i32> {
-        Some(i32::try_from(self.oldest?.saturating_mul(100)).unwrap_or(i32::MAX))
     }
 }
 
@@ -157,11 +183,16 @@ pub(super) static GROUPS: TableOf<Group> = TableOf {
             column(9, "mtaGroupReceivedRecipients", Get::Counter32(|g| g.received_recipients)),
             column(10, "mtaGroupStoredRecipients", Get::Gauge32(|g| g.stored_recipients)),
             column(11, "mtaGroupTransmittedRecipients", Get::Counter32(|g| g.transmitted_recipients)),
-            column(12, "mtaGroupOldestMessageStored", Get::Integer(Group::oldest)),
+            column(12, "mtaGroupOldestMessageStored", Get::AgeInterval(|g| g.oldest)),
             column(13, "mtaGroupInboundAssociations", Get::Gauge32(|g| g.inbound)),
+            column(15, "mtaGroupAccumulatedInboundAssociations", Get::Counter32(|g| g.accumulated_inbound)),
+            column(17, "mtaGroupLastInboundActivity", Get::AgeInterval(|g| g.last_inbound)),
+            column(20, "mtaGroupFailedOutboundAssociations", Get::Counter32(|g| g.failed_outbound)),
+            column(24, "mtaGroupMailProtocol", Get::ObjectId(|g| g.protocol.clone())),
             column(25, "mtaGroupName", Get::Text(|g| g.name.clone())),
             column(31, "mtaGroupHierarchy", Get::Integer(|g| Some(g.hierarchy))),
             column(33, "mtaGroupLoopsDetected", Get::Counter32(|g| g.loops)),
+            column(34, "mtaGroupLastOutboundAssociationAttempt", Get::AgeInterval(|g| g.last_attempt)),
         ],
     },
 };
@@ -171,6 +202,7 @@ pub(super) struct Failures {
     pub(super) instance: u32,
     pub(super) group: u32,
     pub(super) code: u32,
+    pub(super) inbound: Option<u64>,
     pub(super) outbound: Option<u64>,
 }
 
@@ -180,6 +212,9 @@ pub(super) static ERRORS: TableOf<Failures> = TableOf {
         name: "mtaGroupErrorTable",
         entry: &[5, 1],
         index: |e| Index::from_slice(&[e.instance, e.group, e.code]),
-        columns: &[column(3, "mtaGroupOutboundErrorCount", Get::Counter32(|e| e.outbound))],
+        columns: &[
+            column(1, "mtaGroupInboundErrorCount", Get::Counter32(|e| e.inbound)),
+            column(3, "mtaGroupOutboundErrorCount", Get::Counter32(|e| e.outbound)),
+        ],
     },
 };

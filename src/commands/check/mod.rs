@@ -5,6 +5,7 @@
 
 mod agents;
 mod ask;
+mod probes;
 mod report;
 mod sources;
 mod user;
@@ -90,8 +91,10 @@ pub(super) fn run(args: &Check) -> Result<ExitCode, Failure> {
     findings.push(agent(&runs, tree));
     findings.push(snmpd(&config, &session, !runs.is_empty() || tree.is_some(), &conf));
     findings.extend(once.context.state.refused().map(|e| Finding::wrong("state", "state directory", &e.to_string())));
+    probes::probes(&config, &mut findings);
     sources::sources(&once.context, &dictionary, &view, &mut findings);
-    once.context.instances.current().iter().for_each(|instance| sources::labels(instance, &mut findings));
+    let instances = once.context.instances.current();
+    instances.iter().for_each(|instance| sources::labels(instance, &instances, &mut findings));
     let about = ask::Circumstances { config: &config, conf: &conf, running: !runs.is_empty(), session: &session };
     findings.push(ask::judge(&seen, hows.get(number), &about));
     print(&findings, args)

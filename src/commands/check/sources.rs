@@ -11,7 +11,10 @@ use crate::{
     mib::{Dictionary, View},
     smi::{Objects, Value},
 };
-use std::time::{Instant, SystemTime};
+use std::{
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
 
 /// `33 s`, `12 min`, `5 h`, `3 d`: the unit in which the number has at most two digits or so.
 pub(super) fn age(seconds: u64) -> String {
@@ -89,6 +92,7 @@ pub(super) fn sources(context: &Context, dictionary: &Dictionary, view: &View, f
             Subject::Queue => ("queue-condition", "queue"),
             Subject::Log => ("log-condition", "log"),
             Subject::Alarm => ("alarm", "alarm"),
+            Subject::Probe => ("probe-condition", "probes"),
         };
         // The command of a source that fails for the same reason is enough.
         findings.push(Finding::new(mark, id, subject, &condition.text));
@@ -107,6 +111,11 @@ fn well(report: &Report, tree: &Tree<'_>) -> String {
         SourceKind::Services => {
             let rows = tree.rows("postfixServiceName", &[instance]).len();
             Some(format!("{rows} entries of master.cf"))
+        }
+        SourceKind::Probes => {
+            let count = |column| u64::try_from(tree.rows(column, &[]).len()).unwrap_or(u64::MAX);
+            let (probes, certificates) = (count("postfixProbeName"), count("postfixCertificateName"));
+            Some(format!("{}, {}", number(probes, "probe"), number(certificates, "certificate")))
         }
     };
     match details {
@@ -163,17 +172,24 @@ fn log(row: u32, tree: &Tree<'_>) -> Option<String> {
     Some(text)
 }
 
-/// Lines whose label does not begin with the instance's syslog_name are counted for another instance, or for none. Stock
-/// Debian hard-codes such a label for relay, which is wrong in every instance but the default one.
-pub(super) fn labels(instance: &Instance, findings: &mut Vec<Finding>) {
+/// Lines whose label does not begin with the instance's syslog_name, and that another instance's master.cf names as well, are
+/// counted for that one, or for none. Stock Debian hard-codes such a label for relay, which is wrong in every instance but the
+/// default one.
+pub(super) fn labels(instance: &Instance, all: &[Arc<Instance>], findings: &mut Vec<Finding>) {
+    let elsewhere = |label: &str| {
+        let others = all.iter().filter(|other| other.index != instance.index);
+        others
+            .flat_map(|other| other.services.as_deref().unwrap_or_default())
+            .any(|s| s.label.as_deref() == Some(label))
+    };
     let services = instance.services.as_deref().unwrap_or_default();
     for (service, label) in services.iter().filter_map(|s| Some((s.key(), s.label.as_deref()?))) {
         let rest = label.strip_prefix(&instance.syslog_name);
-        if !rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
+        if !rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) && elsewhere(label) {
             let name = &instance.syslog_name;
             let text = format!(
-                "{service} logs as `{label}`, which is not below this instance's syslog_name `{name}`, so its lines are not \
-                 counted here; master.cf should say -o syslog_name={name}/$service_name"
+                "{service} logs as `{label}`, which is not below this instance's syslog_name `{name}` and is another instance's \
+                 too, so its lines are not counted here; master.cf should say -o syslog_name={name}/$service_name"
             );
             let set = format!(
                 "postconf -c {} -P '{service}/syslog_name={name}/$service_name'",

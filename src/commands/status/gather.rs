@@ -49,6 +49,21 @@ pub(super) enum Trouble {
     Nothing { root: Oid },
 }
 
+impl Trouble {
+    /// In few words, for a list of hosts.
+    pub(super) fn short(&self) -> String {
+        match self {
+            Self::Snmp(SnmpError::Timeout { waited, .. }) => format!("no answer within {:.0} s", waited.as_secs_f64()),
+            Self::Snmp(SnmpError::Refused(_)) => "nobody listens there".to_owned(),
+            Self::Snmp(SnmpError::Resolve { .. }) => "the name has no address".to_owned(),
+            Self::Snmp(error) => error.to_string(),
+            Self::NoAgent => "no postfix-agentx is registered there".to_owned(),
+            Self::Hidden { .. } => "the view hides POSTFIX-MIB".to_owned(),
+            Self::Nothing { .. } => "no postfix-agentx, or the view hides it".to_owned(),
+        }
+    }
+}
+
 /// What was asked when, for what passes between two looks.
 #[derive(Clone, Copy)]
 struct Sample {
@@ -230,6 +245,25 @@ mod tests {
         let mut counters = [None; COUNTERS.len()];
         counters[0] = Some(received);
         Some(Sample { ticks, discontinuities: Some(lost), counters })
+    }
+
+    /// A name that is misspelt would be a section that is never shown.
+    #[test]
+    fn every_object_that_is_asked_for_is_one() {
+        let dictionary = Dictionary::new(&crate::mib::ROOT.into(), &crate::collect::catalogue());
+        // In the plan of POSTFIX-MIB, and shown as soon as an agent serves them.
+        let planned = [
+            "postfixProbe",
+            "postfixCertificate",
+            "postfixAlarm",
+            "postfixDestination",
+            "postfixDomainReason",
+            "postfixDomainNextRetry",
+        ];
+        for name in SCALARS.iter().chain(&CLOCK).chain(TABLES.iter().copied().flatten()) {
+            let planned = planned.iter().any(|begin| name.starts_with(begin));
+            assert!(dictionary.oid(name, &[]).is_some() || planned, "{name}");
+        }
     }
 
     #[test]

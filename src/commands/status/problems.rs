@@ -24,14 +24,10 @@ pub(super) fn report(host: &str, address: Option<SocketAddr>, asked: Result<Answ
         }
         Err(trouble) => {
             let text = escaped(trouble.to_string());
-            let problem = Problem {
-                severity: Severity::Unknown,
-                subject: "SNMP".to_owned(),
-                text: text.clone(),
-                remedy: Vec::new(),
-            };
+            let problem = Problem { severity: Severity::Unknown, subject: "SNMP".to_owned(), text, remedy: Vec::new() };
             let (status, problems) = (Severity::Unknown, vec![problem]);
-            Report { host, address, status, summary: text, problems, notes: Vec::new(), mail: None }
+            let summary = escaped(trouble.short());
+            Report { host, address, status, summary, problems, notes: Vec::new(), mail: None }
         }
     }
 }
@@ -54,8 +50,10 @@ fn problems(mail: &Mail) -> Vec<Problem> {
     let mut found: Vec<Problem> = of_tables(mail);
     let health = Severity::of_health(mail.agent.health);
     let said = mail.agent.health_text.as_deref().unwrap_or("nothing is known of its health");
-    // `(2 more) …`: the others are in the tables below, or in nobody's.
-    let cause = said.split_once(" more) ").filter(|(more, _)| more.starts_with('(')).map_or(said, |(_, cause)| cause);
+    // `(2 more) …`: the others are in the tables, where these were asked for.
+    let parts = said.strip_prefix('(').and_then(|rest| rest.split_once(" more) "));
+    let (others, cause) = parts.map_or((0, said), |(others, cause)| (others.parse().unwrap_or(0), cause));
+    let said = if found.len() >= others { cause } else { said };
     let known = |problem: &Problem| cause.contains(&problem.text) || problem.text.contains(advice::split(cause).0);
     if health != Severity::Ok && (found.is_empty() || !found.iter().any(known)) {
         found.insert(0, Problem::new(health, "", said));
@@ -150,11 +148,16 @@ mod tests {
             error: Some("/x: permission denied; do: chmod g+r /x".into()),
         };
         let mut broken = mail("warning", "(1 more) postfix log: /x: permission denied; do: chmod g+r /x");
+        let alone = problems(&mail("critical", "(1 more) postfix: Postfix is stopped"));
+        assert_eq!(alone[0].text, "(1 more) postfix: Postfix is stopped");
         broken.sources = Some(vec![failing.clone()]);
         broken.logs = Some(vec![Source { name: "/x".into(), ..failing }]);
         let found = problems(&broken);
         assert_eq!(found.len(), 1, "{found:?}");
         assert_eq!((found[0].line().as_str(), found[0].remedy.len()), ("source log: /x: permission denied", 1));
+        let mut several = broken;
+        several.agent.health_text = Some("(1 more) postfix: Postfix is stopped".into());
+        assert_eq!(problems(&several)[0].text, "postfix: Postfix is stopped", "the other one is below");
         let stopped = problems(&mail("critical", "postfix is down; do: postfix start"));
         assert_eq!((stopped[0].severity, stopped[0].line().as_str()), (Severity::Critical, "postfix is down"));
     }

@@ -24,11 +24,12 @@ fn instance(instance: &Instance, style: &Style) -> Line {
     };
     let version = instance.version.as_ref().map(|version| format!(", Postfix {version}"));
     let processes = instance.processes.map(|processes| format!(", {processes} processes"));
-    let spool = instance.spool_free_mib.map(|mib| {
-        let percent = instance.spool_free_percent.map(|percent| format!(" ({percent} %)")).unwrap_or_default();
-        format!(", spool {}{percent} free", size(Some(mib.saturating_mul(1024))))
-    });
-    let rest = [version, processes, spool].into_iter().flatten().collect::<String>();
+    let spool = instance.spool_free_percent.map(|percent| format!(", spool {percent} % free"));
+    let room = instance
+        .spool_free_mib
+        .filter(|_| style.width >= 100)
+        .map(|mib| format!(" ({})", size(Some(mib.saturating_mul(1024)))));
+    let rest = [version, processes, spool, room].into_iter().flatten().collect::<String>();
     Line::plain(name).with(state, tone).with(rest, Tone::Plain)
 }
 

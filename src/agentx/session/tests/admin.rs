@@ -50,7 +50,7 @@ fn a_refused_or_unanswered_open_ends_the_connection() {
 fn every_region_is_registered_with_its_own_priority_before_the_capabilities() {
     let mut config = config();
     config.regions.push(Region { priority: 100, instance: true, ..Region::new(oid("1.3.8.0")) });
-    config.capabilities = Some(Capabilities { id: oid("1.3.7"), description: "caps".into() });
+    config.capabilities = vec![Capabilities { id: oid("1.3.7"), description: "caps".into() }];
     let mut master = Master::new(config);
     let open = master.one();
     master.respond(&open, ErrorCode::NO_ERROR).unwrap();
@@ -126,7 +126,7 @@ fn a_takeover_priority_is_tried_at_once() {
 fn who_overtook_goes_on_asking_for_the_configured_place_until_it_holds_both() {
     let mut config = config();
     config.regions[0].takeover = Some(126);
-    config.capabilities = Some(Capabilities { id: oid("1.3.7"), description: String::new() });
+    config.capabilities = vec![Capabilities { id: oid("1.3.7"), description: String::new() }];
     let (mut master, register) = opened(config);
     master.respond(&register, ErrorCode::DUPLICATE_REGISTRATION).unwrap();
     let second = master.one();
@@ -369,7 +369,7 @@ fn an_unanswered_registration_ends_the_connection_and_unanswered_capabilities_do
     let (mut master, _) = opened(config());
     assert_eq!(master.pass(Duration::from_secs(10)), Err(SessionError::NoAnswer("Register")));
     let mut config = config();
-    config.capabilities = Some(Capabilities { id: oid("1.3.7"), description: String::new() });
+    config.capabilities = vec![Capabilities { id: oid("1.3.7"), description: String::new() }];
     let (mut master, register) = opened(config);
     master.respond(&register, ErrorCode::NO_ERROR).unwrap();
     master.pass(Duration::from_secs(11)).unwrap();

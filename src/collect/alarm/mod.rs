@@ -1,0 +1,405 @@
+//! Alarms: thresholds on whatever the View shows, postfixAlarmTable, and the notifications of POSTFIX-MIB.
+//!
+//! The only collector that looks at what others publish; none of them knows of alarms. Each look goes over the
+//! configured conditions ([`config::alarm`](crate::config::alarm)), moves one state machine a threshold and row
+//! ([`engine`]), and sends what managers do not know yet ([`notice`]).
+//!
+//! What was sent is noted in the state directory before it is sent, and that it was taken when the master has confirmed it:
+//! a manager hears of every state at least once, and twice only where the agent was killed in between.
+
+mod engine;
+mod kept;
+mod notice;
+mod rows;
+mod tables;
+#[cfg(test)]
+mod tests;
+
+pub use notice::test_notification;
+pub use tables::TABLES;
+
+use super::{
+    Collector, Context, Next, Registration,
+    health::{Condition, Severity as HealthSeverity, Subject},
+    registry::Registry,
+};
+use crate::{
+    agentx::{Notifier, Receipt},
+    config::alarm,
+    mib::{Dictionary, View},
+    smi::Value,
+};
+use engine::{Growth, Machine, Rule, Told};
+use kept::{About, Kept, clock, shown, text};
+use notice::{Desk, Kind};
+use rows::rows;
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tables::{ALARMS, Row};
+
+/// See [`super::COLLECTORS`].
+pub static REGISTRATION: Registration = Registration {
+    name: "alarm",
+    tables: TABLES,
+    kinds: &[],
+    host_kinds: &[],
+    make: |context| Box::new(Alarms::new(context)),
+};
+
+/// From one look to the next.
+const INTERVAL: Duration = Duration::from_secs(5);
+/// While the master has not confirmed what was sent.
+const SOON: Duration = Duration::from_millis(100);
+/// So many thresholds on rows are watched; rows beyond are left out, and a condition of health says so.
+const ROWS: usize = 4_096;
+/// A row that is not there is forgotten after so long when it is not raised …
+const FORGOTTEN: Duration = Duration::from_secs(86_400);
+/// … and told to be over when it is: nobody will ever see the end of it.
+const GIVEN_UP: Duration = Duration::from_secs(30 * 86_400);
+/// What happened to a row that is away now is told without its value after so long.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Where rates are watched, their counters are saved so often.
+const SAVED: Duration = Duration::from_secs(300);
+/// The owner's time when it begins: samples of earlier runs are before it.
+const BEGIN: Duration = Duration::from_secs(400 * 86_400);
+/// Name and version of the state file.
+const FILE: (&str, u32) = ("alarms", 1);
+
+#[derive(Default, Serialize, Deserialize)]
+struct Saved {
+    indices: Option<Registry>,
+    #[serde(default)]
+    rows: BTreeMap<String, Kept>,
+}
+
+/// A machine and what belongs to it.
+struct Watched {
+    machine: Machine,
+    about: Arc<About>,
+    index: u32,
+    growth: Growth,
+    since: Instant,
+    /// How long there has been no value.
+    away: Duration,
+    /// What was sent and is not answered yet.
+    sent: Option<(bool, Receipt)>,
+    /// Whether this look came by.
+    seen: bool,
+    /// Nobody watches it any more; it stays until managers know that.
+    is_over: bool,
+}
+
+impl Watched {
+    /// A look; whether it was raised or cleared by it.
+    fn step(&mut self, rule: &Rule, value: Option<i64>, elapsed: Duration, now: Instant) -> bool {
+        let was_known = self.machine.value.is_some();
+        let changed = self.machine.step(rule, value, elapsed);
+        if changed || was_known != value.is_some() {
+            self.since = now;
+        }
+        self.away = if value.is_some() { Duration::ZERO } else { self.away.saturating_add(elapsed) };
+        changed
+    }
+
+    /// Nobody will watch it again.
+    fn end(&mut self) {
+        self.machine.raised = false;
+        self.machine.value = None;
+        self.is_over = true;
+    }
+
+    /// Whether nobody has to know of it.
+    fn is_done(&self) -> bool {
+        let told = !self.machine.raised && !self.machine.must_be_told();
+        told && (self.is_over || (!self.seen && self.away >= FORGOTTEN))
+    }
+}
+
+struct Alarms {
+    context: Context,
+    dictionary: Dictionary,
+    indices: Registry,
+    /// What each alarm of the configuration is about, in its order.
+    abouts: Vec<Arc<About>>,
+    /// By name of the alarm and of the row.
+    watched: BTreeMap<String, Watched>,
+    desk: Desk,
+    started: Instant,
+    /// The last look.
+    last: Option<Instant>,
+    last_saved: Instant,
+    /// What could not be saved, as last said.
+    unsaved: Option<String>,
+    /// Rows left out at this look.
+    left_out: usize,
+}
+
+impl Alarms {
+    fn new(context: &Context) -> Self {
+        let saved: Saved = match context.state.load(FILE.0, FILE.1) {
+            Ok(saved) => saved.unwrap_or_default(),
+            Err(e) => {
+                tracing::error!("{e}");
+                Saved::default()
+            }
+        };
+        let now = Instant::now();
+        let mut alarms = Self {
+            context: context.clone(),
+            dictionary: Dictionary::new(&context.config.agentx.root, &[]),
+            indices: saved.indices.unwrap_or_else(|| Registry::new(1)),
+            abouts: context.config.alarms.0.iter().map(|alarm| Arc::new(About::of(alarm))).collect(),
+            watched: BTreeMap::new(),
+            desk: Desk::default(),
+            started: now,
+            last: None,
+            last_saved: now,
+            unsaved: None,
+            left_out: 0,
+        };
+        alarms.resume(saved.rows, now);
+        alarms
+    }
+
+    /// Goes on with the rows of an earlier run. Those of an alarm that is no longer configured are over.
+    fn resume(&mut self, rows: BTreeMap<String, Kept>, now: Instant) {
+        let clock = clock();
+        for (key, kept) in rows.into_iter().take(ROWS) {
+            let Some(index) = self.indices.index(&key) else { continue };
+            let is_it = |about: &&Arc<About>| about.alarm == kept.about.alarm && about.watches == kept.about.watches;
+            let configured = self.abouts.iter().find(is_it).map(Arc::clone);
+            let is_over = configured.is_none();
+            let about = configured.unwrap_or_else(|| Arc::new(kept.about.clone()));
+            let mut watched = kept::new(about, index, now);
+            watched.growth = kept.growth(BEGIN, clock);
+            watched.machine = kept.machine;
+            watched.away = Duration::from_secs(kept.away);
+            if is_over {
+                if watched.machine.raised {
+                    tracing::warn!(alarm = key, "cleared: it is no longer in the configuration");
+                }
+                watched.end();
+            }
+            if !watched.is_done() {
+                self.watched.insert(key, watched);
+            }
+        }
+    }
+
+    /// What this owner saw pass.
+    fn time(&self, now: Instant) -> Duration {
+        BEGIN.saturating_add(now.saturating_duration_since(self.started))
+    }
+
+    /// Looks at every condition; whether a state has changed.
+    fn look(&mut self, view: &View, now: Instant) -> bool {
+        let elapsed = now.saturating_duration_since(self.last.unwrap_or(now));
+        self.last = Some(now);
+        self.indices.turn(i64::try_from(clock() / 1_000).unwrap_or(i64::MAX));
+        self.left_out = 0;
+        self.watched.values_mut().for_each(|watched| watched.seen = false);
+        let config = Arc::clone(&self.context.config);
+        let mut changed = false;
+        for (alarm, about) in config.alarms.0.iter().zip(self.abouts.clone()) {
+            let rule = Rule::of(alarm);
+            for (label, value) in rows(&self.dictionary, view, alarm, now) {
+                let key = if label.is_empty() { alarm.name.clone() } else { format!("{}: {label}", alarm.name) };
+                let value = (value, alarm.when.rate);
+                changed |= self.row(key, &rule, &about, value, elapsed, now);
+            }
+        }
+        changed | self.absent(elapsed, now)
+    }
+
+    /// What this look did not come by.
+    fn absent(&mut self, elapsed: Duration, now: Instant) -> bool {
+        let before = self.watched.len();
+        let mut given_up = false;
+        for (key, watched) in self.watched.iter_mut().filter(|(_, watched)| !watched.seen && !watched.is_over) {
+            watched.growth = Growth::default();
+            watched.away = watched.away.saturating_add(elapsed);
+            if watched.machine.value.take().is_some() {
+                watched.since = now;
+            }
+            watched.machine.interrupt();
+            if watched.away >= GIVEN_UP && watched.machine.raised {
+                tracing::warn!(alarm = key, "cleared: it has not been there for 30 days");
+                watched.end();
+                given_up = true;
+            }
+        }
+        self.watched.retain(|_, watched| watched.sent.is_some() || !watched.is_done());
+        given_up || self.watched.len() != before
+    }
+
+    fn row(
+        &mut self,
+        key: String,
+        rule: &Rule,
+        about: &Arc<About>,
+        (value, rate): (Option<Value>, Option<Duration>),
+        elapsed: Duration,
+        now: Instant,
+    ) -> bool {
+        if !self.watched.contains_key(&key) {
+            let index = if self.watched.len() < ROWS { self.indices.index(&key) } else { None };
+            let Some(index) = index else {
+                self.left_out += 1;
+                return false;
+            };
+            self.watched.insert(key.clone(), kept::new(Arc::clone(about), index, now));
+        }
+        let time = self.time(now);
+        let Some(watched) = self.watched.get_mut(&key) else { return false };
+        if watched.is_over {
+            // Its end is told first.
+            return false;
+        }
+        watched.seen = true;
+        self.indices.touch(watched.index);
+        let value = match rate {
+            None => value.as_ref().and_then(rows::number),
+            Some(window) => watched.growth.look(value.as_ref().and_then(rows::count), time, window),
+        };
+        let changed = watched.step(rule, value, elapsed, now);
+        if changed {
+            let state = if watched.machine.raised { "raised" } else { "cleared" };
+            tracing::warn!(alarm = key, "{state}: {}", text(&key, watched));
+        }
+        changed
+    }
+
+    /// Takes receipts, and sends what managers do not know; whether that must be saved.
+    fn tell(&mut self, notifier: &Notifier, now: Instant) {
+        let mut moved = false;
+        for watched in self.watched.values_mut() {
+            let Some((raised, receipt)) = &watched.sent else { continue };
+            match receipt.taken() {
+                Some(true) => {
+                    watched.machine.told = Told::Taken(*raised);
+                    watched.sent = None;
+                    moved = true;
+                }
+                // It stays untold, and is told again.
+                Some(false) => watched.sent = None,
+                None => {}
+            }
+        }
+        self.watched.retain(|_, watched| watched.sent.is_some() || !watched.is_done());
+        let root = self.context.config.agentx.root.clone();
+        let mut ready = Vec::new();
+        for (key, watched) in &mut self.watched {
+            let has_value = watched.machine.value.is_some() || watched.is_over || watched.away >= PATIENCE;
+            if watched.sent.is_some() || !watched.machine.must_be_told() || !has_value {
+                continue;
+            }
+            let kind = Kind::of(&watched.about.object, watched.machine.raised);
+            if self.desk.may_send(kind, now) {
+                watched.machine.told = Told::Unsure;
+                ready.push((key.clone(), kind));
+            } else {
+                self.desk.hold_back();
+            }
+        }
+        if moved || !ready.is_empty() {
+            // Before it is sent: after a kill it is told again rather than never.
+            self.save();
+        }
+        for (key, kind) in ready {
+            let Some(watched) = self.watched.get_mut(&key) else { continue };
+            let row = shown(&key, watched);
+            match notice::notification(&root, kind, &row) {
+                Ok(notification) => {
+                    let (notification, receipt) = notification.with_receipt();
+                    watched.sent = Some((watched.machine.raised, receipt));
+                    notifier.send(notification);
+                }
+                Err(e) => tracing::error!("{e}"),
+            }
+        }
+        let raised = self.watched.values().filter(|watched| watched.machine.raised).count();
+        if let Some(summary) = self.desk.summary(&root, raised as u64, now) {
+            notifier.send(summary);
+        }
+    }
+
+    fn publish(&mut self) {
+        let watched = || self.watched.iter().filter(|(_, watched)| !watched.is_over);
+        let rows: Vec<Row> = watched().map(|(key, watched)| shown(key, watched)).collect();
+        let mut conditions: Vec<Condition> = rows
+            .iter()
+            .zip(watched())
+            .filter(|(_, (_, watched))| watched.machine.raised)
+            .map(|(row, _)| Condition {
+                severity: match row.severity {
+                    alarm::Severity::Warning => HealthSeverity::Warning,
+                    alarm::Severity::Critical => HealthSeverity::Critical,
+                },
+                subject: Subject::Alarm,
+                text: row.text.clone(),
+            })
+            .collect();
+        if self.left_out > 0 {
+            let text = format!(
+                "{} rows are not watched: alarms look at {ROWS} rows at most; name the rows that matter in `alarms:`",
+                self.left_out
+            );
+            conditions.push(Condition { severity: HealthSeverity::Warning, subject: Subject::Log, text });
+        }
+        self.context.health.conditions("alarm", conditions);
+        self.context.publisher.publish([ALARMS.fragment(&rows)]);
+    }
+
+    fn save(&mut self) {
+        let now = Instant::now();
+        let (time, clock) = (self.time(now), clock());
+        let rows = self.watched.iter().map(|(key, watched)| (key.clone(), Kept::of(watched, time, clock))).collect();
+        let saved = Saved { indices: Some(self.indices.clone()), rows };
+        self.last_saved = now;
+        let error = self.context.state.save(FILE.0, FILE.1, &saved).err().map(|e| e.to_string());
+        if let Some(error) = error.as_ref().filter(|error| self.unsaved.as_ref() != Some(error)) {
+            tracing::error!("{error}");
+        }
+        if error.is_none() {
+            self.indices.saved();
+        }
+        self.unsaved = error;
+    }
+}
+
+impl Collector for Alarms {
+    fn name(&self) -> &'static str {
+        "alarm"
+    }
+
+    fn refresh(&mut self) -> Next {
+        let now = Instant::now();
+        // Between two looks only receipts are taken.
+        if self.last.is_none_or(|last| now.saturating_duration_since(last) >= INTERVAL) {
+            let view = self.context.publisher.view();
+            let changed = self.look(&view, now);
+            // A number that a row was given is its own for ever.
+            let is_old = now.saturating_duration_since(self.last_saved) >= SAVED
+                && self.context.config.alarms.0.iter().any(|alarm| alarm.when.rate.is_some());
+            if (changed || is_old || self.indices.must_be_saved()) && self.context.notifier.is_some() {
+                self.save();
+            }
+            self.publish();
+        }
+        let Some(notifier) = self.context.notifier.clone() else { return Next::After(INTERVAL) };
+        self.tell(&notifier, now);
+        let waits = self.watched.values().any(|watched| watched.sent.is_some());
+        Next::After(if waits { SOON } else { INTERVAL })
+    }
+
+    fn finish(&mut self) {
+        if let Some(notifier) = self.context.notifier.clone() {
+            self.tell(&notifier, Instant::now());
+            self.save();
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! The promise: what is to be told is told, by name, with POSTFIX-MIB alone; once, and again when it is over; and what is
+//! healthy tells nothing.
+
+use crate::common::{PATIENCE, TestAgent, TestPostfix, TestSnmpd, TestTrapd, oid, wait_for};
+
+const ALARMS: &str = "alarms:
+  - { name: down, when: 'postfixInstanceState[*] == stopped', severity: critical }
+  - { name: daemon, when: 'postfixDaemonState[*] == notRunning', for: 30s, severity: critical }
+  - { name: source, when: 'postfixSourceStatus[*] == failing' }
+  - { name: held, when: 'postfixQueueMessages[* hold] >= 1' }
+";
+
+/// What is told of a kind, one line each.
+fn told(trapd: &TestTrapd, kind: &str) -> usize {
+    trapd.traps().iter().filter(|trap| trap.contains(&format!("POSTFIX-MIB::{kind}\t"))).count()
+}
+
+#[test]
+fn a_stop_is_told_by_name_once_through_a_kill_and_a_restart_of_snmpd_and_so_is_its_end() {
+    let trapd = TestTrapd::start_named();
+    let mut snmpd = TestSnmpd::builder().trap_sink(trapd.port()).start();
+    let mut postfix = TestPostfix::builder().start();
+    let mut agent = TestAgent::new(&snmpd, &[&postfix]);
+    agent.set_config(&format!("{}{ALARMS}", agent.config()));
+    agent.start();
+    agent.wait_healthy(&snmpd, 1);
+    // What a healthy host does all day: none of it is told.
+    postfix.reload();
+    postfix.wait_log("reload");
+    snmpd.restart();
+    agent.wait_healthy(&snmpd, 1);
+    // snmpd tells of its own start.
+    let ours = trapd.traps().into_iter().filter(|trap| trap.contains("POSTFIX-MIB")).collect::<Vec<_>>();
+    assert_eq!(ours, Vec::<String>::new());
+
+    postfix.stop();
+    let trap = trapd.wait_trap("postfixInstanceDown");
+    let at: u32 = trap.split("postfixAlarmName.").nth(1).and_then(|t| t.split(' ').next()?.parse().ok()).expect(&trap);
+    for part in [
+        format!("POSTFIX-MIB::postfixAlarmName.{at} = STRING: down: {}", postfix.name()),
+        format!("POSTFIX-MIB::postfixAlarmObject.{at} = STRING: postfixInstanceState[*] == stopped"),
+        format!("POSTFIX-MIB::postfixAlarmValue.{at} = Gauge32: 2"),
+        format!("POSTFIX-MIB::postfixAlarmSeverity.{at} = INTEGER: critical(2)"),
+        format!("POSTFIX-MIB::postfixAlarmState.{at} = INTEGER: raised(2)"),
+        format!("POSTFIX-MIB::postfixAlarmText.{at} = STRING: down: {} is stopped", postfix.name()),
+    ] {
+        assert!(trap.contains(&part), "{part}: {trap}");
+    }
+    // The receipt is noted within a tenth of a second; killed after that the agent tells it no second time.
+    let noted =
+        || std::fs::read_to_string(agent.state_directory().join("alarms")).is_ok_and(|t| t.contains("\"Taken\":true"));
+    wait_for("the receipt", PATIENCE, || noted().then_some(()));
+    agent.kill9();
+    snmpd.restart();
+    agent.start();
+    let state = oid("postfixAlarmState", &[at]);
+    wait_for("the alarm", PATIENCE, || (snmpd.get(&state).ok()?.number() == Some(2)).then_some(()));
+    assert_eq!(snmpd.get(&oid("postfixHealth", &[0])).unwrap().number(), Some(3));
+    assert!(snmpd.get(&oid("postfixAlarmsRaised", &[0])).unwrap().number() >= Some(1));
+
+    postfix.start();
+    let trap = trapd.wait_trap("postfixInstanceUp");
+    assert!(trap.contains(&format!("POSTFIX-MIB::postfixAlarmState.{at} = INTEGER: normal(1)")), "{trap}");
+    assert_eq!((told(&trapd, "postfixInstanceDown"), told(&trapd, "postfixInstanceUp")), (1, 1), "{}", trapd.text());
+}
+
+#[test]
+fn a_test_notification_goes_the_same_way_with_and_without_the_daemon() {
+    let trapd = TestTrapd::start_named();
+    let mut snmpd = TestSnmpd::builder().trap_sink(trapd.port()).start();
+    let postfix = TestPostfix::builder().create();
+    let mut agent = TestAgent::new(&snmpd, &[&postfix]);
+    let notify = |agent: &TestAgent| agent.run_once(&["notify", "--test"]);
+    notify(&agent).success();
+    let tests = || trapd.traps().iter().filter(|trap| trap.contains("POSTFIX-MIB::postfixTestNotification")).count();
+    wait_for("the first", PATIENCE, || (tests() == 1).then_some(()));
+    agent.start();
+    agent.wait_ready(&snmpd, &oid("postfixHealth", &[0]));
+    notify(&agent).success();
+    wait_for("the second", PATIENCE, || (tests() == 2).then_some(()));
+    assert!(trapd.text().contains("POSTFIX-MIB::postfixAgentVersion.0 = STRING: "), "{}", trapd.text());
+    snmpd.stop();
+    let ran = notify(&agent);
+    assert_eq!(ran.code, 1);
+}
