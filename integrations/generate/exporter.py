@@ -110,8 +110,14 @@ def module(mib, name):
         if o.enum:
             metric["enum_values"] = o.enum
         metrics.append(metric)
-    walk = [mib.oids[n] for n in walked(mib, name)]
-    walk.sort(key=lambda oid: [int(part) for part in oid.split(".")])
+    # The generator sorts what is walked as text, and what it finds below each as SNMP does.
+    walk = sorted(mib.oids[n] for n in walked(mib, name))
+
+    def place(metric):
+        below = next(at for at, oid in enumerate(walk) if (metric["oid"] + ".").startswith(oid + "."))
+        return below, [int(part) for part in metric["oid"].split(".")]
+
+    metrics.sort(key=place)
     return {"walk": walk, "metrics": metrics, "max_repetitions": 25, "retries": 2, "timeout": "3s"}
 
 
