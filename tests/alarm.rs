@@ -1,7 +1,8 @@
 //! The promise: what is to be told is told, by name, with POSTFIX-MIB alone; once, and again when it is over; and what is
 //! healthy tells nothing.
 
-use crate::common::{PATIENCE, TestAgent, TestPostfix, TestSnmpd, TestTrapd, oid, wait_for};
+use crate::common::{PATIENCE, TestAgent, TestPostfix, TestSnmpd, TestTrapd, certificates::Authority, oid, wait_for};
+use std::{fs, os::unix::fs::PermissionsExt};
 
 const ALARMS: &str = "alarms:
   - { name: down, when: 'postfixInstanceState[*] == stopped', severity: critical }
@@ -82,4 +83,41 @@ fn a_test_notification_goes_the_same_way_with_and_without_the_daemon() {
     snmpd.stop();
     let ran = notify(&agent);
     assert_eq!(ran.code, 1);
+}
+
+#[test]
+fn a_probe_that_fails_and_a_certificate_that_expired_are_told_each_in_its_own_words() {
+    let trapd = TestTrapd::start_named();
+    let snmpd = TestSnmpd::builder().trap_sink(trapd.port()).start();
+    let mut postfix = TestPostfix::builder().start();
+    let directory = tempfile::tempdir().unwrap();
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let expired = Authority::new(directory.path()).issue("old", "ec", "DNS:old.test", -20, -3);
+    let mut agent = TestAgent::new(&snmpd, &[&postfix]);
+    let more = format!(
+        "probes:
+  - {{ name: front door, kind: smtp, every: 2s, timeout: 2s, smtp: {{ host: 127.0.0.1, port: {}, tls: none }} }}
+  - {{ name: old, kind: certificate, every: 2s, timeout: 2s, file: {} }}
+alarms:
+  - {{ name: probe, when: 'postfixProbeStatus[front door] == down', severity: critical }}
+  - {{ name: certificate, when: 'postfixCertificateStatus[old] == expired' }}
+",
+        postfix.smtp_port(),
+        expired.certificate.display(),
+    );
+    agent.set_config(&format!("{}{more}", agent.config()));
+    agent.start();
+    let trap = trapd.wait_trap("POSTFIX-MIB::postfixCertificateExpiring");
+    assert!(trap.contains("STRING: certificate: old is expired"), "{trap}");
+    let up = oid("postfixProbeStatus", &[1]);
+    wait_for("the probe", PATIENCE, || (snmpd.get(&up).ok()?.number() == Some(1)).then_some(()));
+    assert_eq!(told(&trapd, "postfixProbeDown"), 0);
+    postfix.stop();
+    let trap = trapd.wait_trap("POSTFIX-MIB::postfixProbeDown");
+    assert!(trap.contains("STRING: probe: front door is down"), "{trap}");
+    postfix.start();
+    let trap = trapd.wait_trap("POSTFIX-MIB::postfixProbeUp");
+    assert!(trap.contains("STRING: probe: front door is up"), "{trap}");
+    assert_eq!((told(&trapd, "postfixProbeDown"), told(&trapd, "postfixProbeUp")), (1, 1));
+    assert_eq!(told(&trapd, "postfixCertificateExpiring"), 1);
 }

@@ -388,6 +388,10 @@ const DEFAULT: &[(&str, &str, Option<i64>, u64, Severity)] = &[
     ("incoming-stuck", "postfixQueueOldestAge[* incoming] > 10m", Some(300), 60, Severity::Warning),
     ("maildrop-stuck", "postfixQueueOldestAge[* maildrop] > 10m", Some(300), 60, Severity::Warning),
     ("active-full", "postfixSpoolActivePercent[*] > 90", Some(75), 300, Severity::Warning),
+    ("probe-down", "postfixProbeStatus[*] == down", None, 90, Severity::Critical),
+    ("certificate-expiring", "postfixCertificateStatus[*] == expiring", None, 0, Severity::Warning),
+    ("certificate-expired", "postfixCertificateStatus[*] == expired", None, 0, Severity::Critical),
+    ("panic", "rate(postfixMessagePanics[*]) > 0/m", None, 0, Severity::Critical),
     ("service-full", "postfixServiceProcessPercent[*] >= 100", Some(80), 300, Severity::Warning),
 ];
 

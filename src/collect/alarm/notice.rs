@@ -32,6 +32,10 @@ pub(super) enum Kind {
     SourceRecovered = 8,
     HeldBack = 9,
     Test = 10,
+    ProbeDown = 11,
+    ProbeUp = 12,
+    CertificateExpiring = 13,
+    Panic = 14,
 }
 
 impl Kind {
@@ -44,6 +48,10 @@ impl Kind {
             ("postfixDaemonState", false) => Self::DaemonUp,
             ("postfixSourceStatus", true) => Self::SourceFailing,
             ("postfixSourceStatus", false) => Self::SourceRecovered,
+            ("postfixProbeStatus", true) => Self::ProbeDown,
+            ("postfixProbeStatus", false) => Self::ProbeUp,
+            ("postfixCertificateStatus" | "postfixCertificateDaysLeft", true) => Self::CertificateExpiring,
+            ("postfixMessagePanics" | "postfixMessageFatals", true) => Self::Panic,
             (_, true) => Self::AlarmRaised,
             (_, false) => Self::AlarmCleared,
         }

@@ -335,6 +335,10 @@ fn every_notification_stands_in_the_mib_with_the_objects_that_are_sent() {
         ("postfixSourceRecovered", Kind::SourceRecovered),
         ("postfixAlarmsHeldBack", Kind::HeldBack),
         ("postfixTestNotification", Kind::Test),
+        ("postfixProbeDown", Kind::ProbeDown),
+        ("postfixProbeUp", Kind::ProbeUp),
+        ("postfixCertificateExpiring", Kind::CertificateExpiring),
+        ("postfixPanic", Kind::Panic),
     ];
     let text = crate::mib::POSTFIX_MIB_TEXT;
     assert_eq!(text.matches(" NOTIFICATION-TYPE\n").count(), kinds.len());
