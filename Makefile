@@ -7,11 +7,16 @@ DEMO ?=
 # Seconds a fuzz target gets.
 FUZZ_SECONDS ?= 60
 
-.PHONY: help demo test bench chaos fuzz lint deps deb rpm tarball papers
+# Which managers' tests: all, or a word of their names (prometheus, zabbix, icinga …).
+MANAGER ?=
+
+.PHONY: help demo test test-managers integrations bench chaos fuzz lint deps deb rpm tarball papers
 
 help:
 	@echo "make demo    private Postfix, snmpd and agent; mail of every fate; the tables; Ctrl-C ends it (DEMO=once: by itself)"
 	@echo "make test    all tests, with real Postfix and snmpd on free loopback ports"
+	@echo "make test-managers  the managers themselves against a rig: each alarm comes and goes (MANAGER=prometheus: that one; large packages)"
+	@echo "make integrations   writes integrations/ again after a change of the MIB"
 	@echo "make lint    format, clippy and documentation, warnings as errors"
 	@echo "make bench   benchmarks"
 	@echo "make chaos   the long tests: kill, stop and restart everything while asking"
@@ -34,12 +39,20 @@ demo: deps
 test: deps
 	$(CARGO) test --no-fail-fast
 
+# The managers are Debian's packages; nothing of them is started but by the tests, on loopback.
+test-managers: deps
+	@tests/deps.sh managers $(MANAGER)
+	$(CARGO) test --test integration managers::$(MANAGER) -- --ignored --test-threads=1 --nocapture
+
+integrations:
+	python3 -B integrations/generate/generate.py
+
 bench: deps
 	$(CARGO) bench
 
 # Ignored by `make test` because they take minutes.
 chaos: deps
-	$(CARGO) test --no-fail-fast --tests -- --ignored --test-threads=1
+	$(CARGO) test --no-fail-fast --tests -- --ignored --skip managers:: --test-threads=1
 
 fuzz:
 	@set -e; for target in $$(cd fuzz && cargo +nightly fuzz list); do \

@@ -3,6 +3,7 @@
 #
 #   tests/deps.sh          run, tests and demo
 #   tests/deps.sh lint     also rustfmt and clippy
+#   tests/deps.sh managers [NAME]   the managers that make test-managers runs
 #   tests/deps.sh cargo    installs nothing: prints the cargo to use, for the Makefile
 #
 # Does nothing, and needs no root, when all is there. No service of the host is started, and none that runs is touched.
@@ -40,6 +41,15 @@ need make make
 need util-linux setpriv
 need iproute2 ss
 need groff-base groff
+# Writes integrations/; its own library only.
+need python3 python3
+if [[ ${1-} == managers ]]; then
+    wants() { [[ -z ${2-} || $1 == "$2" ]]; }
+    if wants prometheus "${2-}"; then
+        need prometheus prometheus
+        need prometheus-snmp-exporter prometheus-snmp-exporter
+    fi
+fi
 
 # Rust: what is in PATH, if new enough; else Debian's backport for browsers, which follows upstream.
 wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)

@@ -19,7 +19,7 @@ pub(crate) struct Object {
     pub syntax: String,
     pub access: String,
     pub oid: Vec<u32>,
-    index: Vec<String>,
+    pub index: Vec<String>,
     has_units: bool,
     description: String,
 }
@@ -104,7 +104,7 @@ pub(crate) fn parse(text: &str, root: &str) -> Module {
     module
 }
 
-fn module() -> Module {
+pub(crate) fn module() -> Module {
     parse(&fs::read_to_string(MIB).expect("the MIB file"), "postfixMIB")
 }
 
