@@ -125,8 +125,14 @@ pub struct Check {
 /// Whom to ask, and what to show.
 #[derive(Clone, Debug, Default, Args)]
 pub struct Status {
-    /// Hosts, as snmpget takes them: mail.example, 192.0.2.1:1161, [2001:db8::1]:161 [default: 127.0.0.1]
-    #[arg(value_name = "HOST", value_hint = ValueHint::Hostname)]
+    /// Whom to ask.
+    #[arg(
+        value_name = "HOST",
+        value_hint = ValueHint::Hostname,
+        // rustdoc would take the address for a link.
+        help = "Hosts, as snmpget takes them: mail.example, 192.0.2.1:1161, [2001:db8::1]:161 [default: 127.0.0.1]",
+        long_help = None
+    )]
     pub hosts: Vec<String>,
     /// Everything: every instance's queues, every domain, probe, certificate and service; of several hosts more than a line
     /// each
