@@ -87,7 +87,14 @@ impl Host {
 }
 
 fn context(directory: &tempfile::TempDir, config: &Config, instances: &[Arc<Instance>]) -> Context {
-    let state = StateDirectory::open(&directory.path().join("state")).unwrap();
+    // A child that another test is just starting holds the lock of the one before until it has called exec(2).
+    let begun = Instant::now();
+    let state = loop {
+        match StateDirectory::open(&directory.path().join("state")) {
+            Err(_) if begun.elapsed() < Duration::from_secs(10) => std::thread::yield_now(),
+            opened => break opened.unwrap(),
+        }
+    };
     let publisher = Publisher::new([1, 3].into(), &catalogue());
     let health = Health::new(publisher.clone(), AgentCounters::default());
     let context = Context::new(Arc::new(config.clone()), publisher, health, state);
