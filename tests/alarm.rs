@@ -1,7 +1,9 @@
 //! The promise: what is to be told is told, by name, with POSTFIX-MIB alone; once, and again when it is over; and what is
 //! healthy tells nothing.
 
-use crate::common::{PATIENCE, TestAgent, TestPostfix, TestSnmpd, TestTrapd, certificates::Authority, oid, wait_for};
+use crate::common::{
+    PATIENCE, TestAgent, TestPostfix, TestSnmpd, TestTrapd, Value, certificates::Authority, oid, wait_for,
+};
 use std::{fs, os::unix::fs::PermissionsExt};
 
 const ALARMS: &str = "alarms:
@@ -9,6 +11,7 @@ const ALARMS: &str = "alarms:
   - { name: daemon, when: 'postfixDaemonState[*] == notRunning', for: 30s, severity: critical }
   - { name: source, when: 'postfixSourceStatus[*] == failing' }
   - { name: held, when: 'postfixQueueMessages[* hold] >= 1' }
+  - { name: full, when: 'postfixServiceProcessPercent[*] >= 100' }
 ";
 
 /// What is told of a kind, one line each.
@@ -25,6 +28,13 @@ fn a_stop_is_told_by_name_once_through_a_kill_and_a_restart_of_snmpd_and_so_is_i
     agent.set_config(&format!("{}{ALARMS}", agent.config()));
     agent.start();
     agent.wait_healthy(&snmpd, 1);
+    // Each threshold has been looked at.
+    let names = oid("postfixAlarmName", &[]);
+    let is_full = |value: &Value| value.text().is_some_and(|name| name.starts_with("full: "));
+    wait_for("the alarms' rows", PATIENCE, || {
+        snmpd.walk(&names).ok()?.iter().any(|(_, value)| is_full(value)).then_some(())
+    });
+    assert_eq!(snmpd.get(&oid("postfixAlarmsRaised", &[0])).unwrap().number(), Some(0));
     // What a healthy host does all day: none of it is told.
     postfix.reload();
     postfix.wait_log("reload");
@@ -120,4 +130,23 @@ alarms:
     assert!(trap.contains("STRING: probe: front door is up"), "{trap}");
     assert_eq!((told(&trapd, "postfixProbeDown"), told(&trapd, "postfixProbeUp")), (1, 1));
     assert_eq!(told(&trapd, "postfixCertificateExpiring"), 1);
+}
+
+/// What an alarm raises into postfixHealth must not be what keeps it raised.
+#[test]
+fn an_alarm_on_health_is_over_when_health_is_well_again() {
+    let trapd = TestTrapd::start_named();
+    let snmpd = TestSnmpd::builder().trap_sink(trapd.port()).start();
+    let mut postfix = TestPostfix::builder().start();
+    let mut agent = TestAgent::new(&snmpd, &[&postfix]);
+    let alarms = "alarms: [{ name: health, when: postfixHealth == critical, severity: critical }]\n";
+    agent.set_config(&format!("{}{alarms}", agent.config()));
+    agent.start();
+    agent.wait_healthy(&snmpd, 1);
+    postfix.stop();
+    trapd.wait_trap("POSTFIX-MIB::postfixAlarmRaised");
+    postfix.start();
+    trapd.wait_trap("POSTFIX-MIB::postfixAlarmCleared");
+    agent.wait_healthy(&snmpd, 1);
+    assert_eq!((told(&trapd, "postfixAlarmRaised"), told(&trapd, "postfixAlarmCleared")), (1, 1), "{}", trapd.text());
 }

@@ -164,6 +164,9 @@ impl Condition {
         let object = dictionary()
             .by_name(name)
             .ok_or_else(|| format!("`{name}` is no object of POSTFIX-MIB; did you mean `{}`?", nearest(name)))?;
+        if object.name.starts_with("postfixAlarm") {
+            return Err(format!("`{name}`: alarms cannot watch alarms; watch what the other one does"));
+        }
         let is_counter = matches!(object.syntax, "Counter32" | "Counter64");
         match object.syntax {
             _ if is_counter && !of_rate => {
@@ -458,6 +461,8 @@ mod tests {
             ("postfixInstanceState[*] = stopped", "is no comparison"),
             ("postfixTotalDeferred", "compares nothing"),
             ("postfixTotalDeferred > many", "no number"),
+            ("postfixAlarmState[*] == raised", "cannot watch alarms"),
+            ("postfixAlarmsRaised > 0", "cannot watch alarms"),
         ] {
             let error = Condition::parse(text).expect_err(text);
             assert!(error.contains(says), "{text}: {error}");

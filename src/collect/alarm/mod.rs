@@ -333,7 +333,8 @@ impl Alarms {
         let mut conditions: Vec<Condition> = rows
             .iter()
             .zip(watched())
-            .filter(|(_, (_, watched))| watched.machine.raised)
+            // postfixHealth has what raised an alarm on it, and would never be well again for the alarm alone.
+            .filter(|(_, (_, watched))| watched.machine.raised && watched.about.object != "postfixHealth")
             .map(|(row, _)| Condition {
                 severity: match row.severity {
                     alarm::Severity::Warning => HealthSeverity::Warning,
@@ -348,7 +349,7 @@ impl Alarms {
                 "{} rows are not watched: alarms look at {ROWS} rows at most; name the rows that matter in `alarms:`",
                 self.left_out
             );
-            conditions.push(Condition { severity: HealthSeverity::Warning, subject: Subject::Log, text });
+            conditions.push(Condition { severity: HealthSeverity::Warning, subject: Subject::Alarm, text });
         }
         self.context.health.conditions("alarm", conditions);
         self.context.publisher.publish([ALARMS.fragment(&rows)]);

@@ -26,11 +26,19 @@ pub(super) fn rows(dictionary: &Dictionary, view: &View, alarm: &Alarm, now: Ins
             _ => None,
         }
     };
+    // A service that may have one process has all it may have whenever it runs: whoever wants to hear of that names it.
+    let of_limit = object == "postfixServiceProcessPercent";
+    let limit = dictionary.oid("postfixServiceProcessLimit", &[]).filter(|_| of_limit);
+    let is_single = |index: &[u32]| {
+        let limit = limit.as_ref().and_then(|limit| view.get(&limit.child(index), now).ok());
+        matches!(limit, Some(Value::Gauge32(1)))
+    };
     let dotted = |index: &[u32]| index.iter().map(u32::to_string).collect::<Vec<_>>().join(".");
     match &alarm.when.rows {
         Rows::Scalar => vec![(String::new(), get(&[0]))],
         Rows::Index(index) => vec![(dotted(index), get(index))],
         Rows::All => walk(view, &column, now)
+            .filter(|(index, _)| !is_single(index))
             .map(|(index, value)| (name(&index).unwrap_or_else(|| dotted(&index)), Some(value)))
             .collect(),
         Rows::Name(pattern) => {
@@ -39,6 +47,7 @@ pub(super) fn rows(dictionary: &Dictionary, view: &View, alarm: &Alarm, now: Ins
                 if let Value::OctetString(octets) = value
                     && let text = String::from_utf8_lossy(&octets)
                     && is_like(&text, pattern)
+                    && !(pattern.contains('*') && is_single(&index))
                 {
                     found.push((text.into_owned(), get(&index)));
                 }

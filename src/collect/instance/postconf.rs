@@ -1,6 +1,7 @@
 //! postconf(1): the parameters of an instance. Parsing main.cf is left to Postfix; it needs no privileges where main.cf is
 //! readable.
 
+use super::services::TLS;
 use crate::{
     child::{self, ChildError},
     config,
@@ -13,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-/// The parameters this program asks for, all in one run.
+/// The parameters this program asks for, all in one run, with [`TLS`].
 const PARAMETERS: &[&str] = &[
     "alternate_config_directories",
     "config_directory",
@@ -45,19 +46,11 @@ const PARAMETERS: &[&str] = &[
     "smtpd_client_restrictions",
     "smtpd_data_restrictions",
     "smtpd_end_of_data_restrictions",
-    "smtpd_enforce_tls",
     "smtpd_etrn_restrictions",
     "smtpd_helo_restrictions",
     "smtpd_recipient_restrictions",
     "smtpd_relay_restrictions",
     "smtpd_sender_restrictions",
-    "smtpd_tls_cert_file",
-    "smtpd_tls_chain_files",
-    "smtpd_tls_dcert_file",
-    "smtpd_tls_eccert_file",
-    "smtpd_tls_security_level",
-    "smtpd_tls_wrappermode",
-    "smtpd_use_tls",
     "syslog_facility",
     "syslog_name",
 ];
@@ -122,14 +115,14 @@ impl<'a> Postconf<'a> {
         Self { config_directory: &settings.config_directory, program, stop }
     }
 
-    /// [`PARAMETERS`], as far as this release has them.
+    /// [`PARAMETERS`] and [`TLS`], as far as this release has them.
     pub(super) fn parameters(&self) -> Result<Parameters, PostconfError> {
-        let arguments: Vec<&OsStr> = ["-x"].iter().chain(PARAMETERS).map(|argument| OsStr::new(*argument)).collect();
+        let arguments: Vec<&OsStr> = ["-x"].iter().chain(PARAMETERS).chain(TLS).map(OsStr::new).collect();
         let text = self.run(&arguments)?;
         let parameters: Parameters = text
             .lines()
             .filter_map(|line| line.split_once(" ="))
-            .filter(|(name, _)| PARAMETERS.contains(name))
+            .filter(|(name, _)| PARAMETERS.contains(name) || TLS.contains(name))
             .map(|(name, value)| (name.to_owned(), value.trim().to_owned()))
             .collect();
         // What every Postfix has. Without it no spool must be made up.

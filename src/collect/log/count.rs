@@ -136,7 +136,8 @@ fn result(engine: &Engine, sources: &[(&PathBuf, Source)], senders: usize) -> Ve
             status: 1,
             error: String::new(),
             counters: source.counters,
-            suppressed: Some(source.counters.suppressed),
+            // Where no daemon admits anything in this file it may in another one.
+            suppressed: (source.counters.suppressed > 0).then_some(source.counters.suppressed),
             behind: 0,
             last_line: 0,
         })

@@ -324,11 +324,11 @@ impl LogCollector {
                 && stream.is_begun()
                 && fs::metadata(file).is_ok_and(|meta| meta.len() > 0)
         };
+        // Files are compared with those before them.
         if self.streams.iter().skip(1).any(undecided) {
             self.refuse_twins();
         }
-        let first = self.streams.first().map(|_| false);
-        first.into_iter().chain(self.streams.iter().skip(1).map(undecided)).collect()
+        self.streams.iter().enumerate().map(|(at, stream)| at > 0 && undecided(stream)).collect()
     }
 
     /// Puts the states of all instances back to those that are not there. Returns their sources by index.
