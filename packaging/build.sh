@@ -90,7 +90,7 @@ for kind; do
         stage "$out/static"
         mv "$tree/target/package/postfix-agentx" "$tree/postfix-agentx"
         tar -C "$tree" --transform "s,^,$name/," --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner -c \
-            postfix-agentx README.md CHANGELOG.md LICENSE-APACHE LICENSE-MIT SECURITY.md snmpd.conf.example mibs packaging docs man completions |
+            postfix-agentx README.md CHANGELOG.md LICENSE-APACHE LICENSE-MIT SECURITY.md snmpd.conf.example mibs packaging docs integrations man completions |
             gzip -9n >"$out/$name.tar.gz"
         ;;
     *) echo "build.sh: deb, rpm or tarball, not $kind" >&2; exit 2 ;;
