@@ -270,6 +270,7 @@ const OWN: &[(Cause, &[&str])] = &[
             "temporary lookup failure",
             "user lookup error",
             "mail transport unavailable",
+            "deferred transport",
             "unknown mail transport",
             "mail system configuration",
             "server configuration",
