@@ -174,14 +174,15 @@ impl<V: Objects, F: Fn() -> Arc<V>> Link<F> {
     }
 
     /// A connection to the first address that takes one, and its number.
-    async fn connect(&mut self) -> Option<(usize, OwnedFd)> {
+    async fn connect(&mut self) -> Option<((usize, Address), OwnedFd)> {
         let config = Arc::clone(&self.config);
         let count = config.addresses.len();
         let mut problems = Vec::with_capacity(count);
-        for number in (0..count).map(|n| (self.first + n) % count) {
-            match open(&config.addresses[number]).await {
-                Ok(socket) => return Some((number, socket)),
-                Err(error) => problems.push(remedy::connect(&config.addresses[number], &error)),
+        let in_turn = config.addresses.iter().enumerate().cycle().skip(self.first % count.max(1)).take(count);
+        for (number, address) in in_turn {
+            match open(address).await {
+                Ok(socket) => return Some(((number, address.clone()), socket)),
+                Err(error) => problems.push(remedy::connect(address, &error)),
             }
         }
         // The same text whichever was tried first.
@@ -193,9 +194,13 @@ impl<V: Objects, F: Fn() -> Arc<V>> Link<F> {
     }
 
     /// Serves one connection to its end. True: `shutdown` is complete.
-    async fn serve(&mut self, number: usize, socket: OwnedFd, shutdown: Pin<&mut impl Future<Output = ()>>) -> bool {
+    async fn serve(
+        &mut self,
+        (number, address): (usize, Address),
+        socket: OwnedFd,
+        shutdown: Pin<&mut impl Future<Output = ()>>,
+    ) -> bool {
         let mut session = Session::new(Arc::clone(&self.config), Arc::clone(&self.stats), Instant::now());
-        let address = self.config.addresses[number].clone();
         // Until a session opens.
         self.first = number + 1;
         let mut goodbye = None;
@@ -297,7 +302,8 @@ impl<V: Objects, F: Fn() -> Arc<V>> Link<F> {
                 self.stats.set(Status::Open(address.to_string()));
             }
             Event::Registered(number, priority) => {
-                let subtree = &self.config.regions[*number].subtree;
+                let Some(region) = self.config.regions.get(*number) else { return };
+                let subtree = &region.subtree;
                 tracing::debug!(%subtree, priority, "registered");
                 if session.is_registered() {
                     if self.told.well(&format!("serving at {address}, priority {priority}")) {
@@ -307,7 +313,8 @@ impl<V: Objects, F: Fn() -> Arc<V>> Link<F> {
                 }
             }
             Event::Refused(number, error) => {
-                let why = remedy::refused(address, &self.config.regions[*number], *error);
+                let Some(region) = self.config.regions.get(*number) else { return };
+                let why = remedy::refused(address, region, *error);
                 let duplicate = *error == ErrorCode::DUPLICATE_REGISTRATION;
                 self.tell(&why);
                 self.stats.set(Status::Refused { duplicate, why });

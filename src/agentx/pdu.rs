@@ -76,18 +76,17 @@ impl<'a> Frame<'a> {
             return Err(FrameError::Version(version));
         }
         let order = if flags & NETWORK_BYTE_ORDER == 0 { Order::Little } else { Order::Big };
-        let word = |at: usize| {
-            let octets = [ids[at], ids[at + 1], ids[at + 2], ids[at + 3]];
-            if order == Order::Big { u32::from_be_bytes(octets) } else { u32::from_le_bytes(octets) }
-        };
-        let length = word(12);
+        let word = |octets| if order == Order::Big { u32::from_be_bytes(octets) } else { u32::from_le_bytes(octets) };
+        // Sixteen octets are four words.
+        let &[session, transaction, packet, length] = ids.as_chunks().0 else { return Ok(None) };
+        let length = word(length);
         if length % 4 != 0 {
             return Err(FrameError::Alignment(length));
         }
         if length as usize > MAX_PAYLOAD {
             return Err(FrameError::TooLarge(length));
         }
-        let header = Header { order, session: word(0), transaction: word(4), packet: word(8) };
+        let header = Header { order, session: word(session), transaction: word(transaction), packet: word(packet) };
         Ok(rest.get(..length as usize).map(|payload| Self { header, kind, flags, payload }))
     }
 

@@ -343,9 +343,9 @@ impl<V: Objects> Session<V> {
         }
         let config = Arc::clone(&self.config);
         while self.own.len() < MAX_OUTSTANDING
-            && let Some((number, priority)) = self.regions.take_due(&config.regions, now)
+            && let Some((number, priority, region)) = self.regions.take_due(&config.regions, now)
         {
-            let Region { subtree, instance, .. } = &config.regions[number];
+            let Region { subtree, instance, .. } = region;
             let target = Box::new(Target { timeout: 0, priority, subtree: subtree.clone(), range: None });
             self.request(What::Register(number, priority), Body::Register { instance: *instance, target }, now);
         }
@@ -471,11 +471,11 @@ impl<V: Objects> Session<V> {
         (sys_up_time, error): (u32, ErrorCode),
         now: Instant,
     ) -> Result<(), SessionError> {
-        let Some(position) = self.own.iter().position(|own| own.packet == header.packet) else {
+        let Some((position, own)) = self.own.iter().enumerate().find(|(_, own)| own.packet == header.packet) else {
             return Ok(());
         };
         // It stays among the unconfirmed: a notification then goes out again in the next session.
-        if error == ErrorCode::NOT_OPEN && !matches!(self.own[position].what, What::Open | What::Close) {
+        if error == ErrorCode::NOT_OPEN && !matches!(own.what, What::Open | What::Close) {
             return Err(SessionError::NotOpen);
         }
         let own = self.own.remove(position);
@@ -489,14 +489,12 @@ impl<V: Objects> Session<V> {
             }
             What::Open => return Err(SessionError::OpenRefused(error)),
             What::Register(number, priority) if fine => {
-                let region = &self.config.regions[number];
-                if self.regions.accepted(number, region, priority, now) {
+                if self.regions.accepted(number, &self.config.regions, priority, now) {
                     self.events.push_back(Event::Registered(number, priority));
                 }
             }
             What::Register(number, _) => {
-                let region = &self.config.regions[number];
-                if self.regions.refused(number, region, error, now) {
+                if self.regions.refused(number, &self.config.regions, error, now) {
                     self.events.push_back(Event::Refused(number, error));
                 }
             }

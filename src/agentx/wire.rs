@@ -112,7 +112,7 @@ impl<'a> Reader<'a> {
     pub fn octets(&mut self) -> Result<&'a [u8], WireError> {
         let length = usize::try_from(self.u32()?).map_err(|_| WireError::Truncated)?;
         let padded = length.checked_next_multiple_of(4).ok_or(WireError::Truncated)?;
-        Ok(&self.take(padded)?[..length])
+        self.take(padded)?.get(..length).ok_or(WireError::Truncated)
     }
 
     /// Number, prefix and include of an OID, and the octets of its sub-identifiers (§5.1).
@@ -134,9 +134,10 @@ impl<'a> Reader<'a> {
         let places = if prefix == 0 {
             oid.resize(subids.len())
         } else {
-            let (head, places) = oid.resize(subids.len() + 5).split_at_mut(5);
-            head[..4].copy_from_slice(&INTERNET);
-            head[4] = u32::from(prefix);
+            let all = oid.resize(subids.len() + INTERNET.len() + 1);
+            let (head, places) = all.split_first_chunk_mut().ok_or(WireError::Truncated)?;
+            let [iso, org, dod, internet] = INTERNET;
+            *head = [iso, org, dod, internet, u32::from(prefix)];
             places
         };
         match self.order {
@@ -209,7 +210,7 @@ impl<'a> Writer<'a> {
     pub fn octets(&mut self, octets: &[u8]) {
         // What is longer than 4 GiB has been refused long before; a length that lies would break the stream.
         let length = u32::try_from(octets.len()).unwrap_or(u32::MAX);
-        let octets = &octets[..octets.len().min(length as usize)];
+        let octets = octets.get(..length as usize).unwrap_or(octets);
         self.u32(length);
         self.out.extend_from_slice(octets);
         self.out.put_bytes(0, octets.len().next_multiple_of(4) - octets.len());
@@ -217,15 +218,13 @@ impl<'a> Writer<'a> {
 
     /// An OID, abbreviated where it can be (§5.1); more than 128 sub-identifiers are cut, since no peer could read them.
     pub fn oid(&mut self, subids: &[u32], include: bool) {
-        let subids = &subids[..subids.len().min(MAX_SUBIDS)];
-        let (prefix, rest) = match subids.split_first_chunk() {
-            Some((&INTERNET, [x @ 1..=255, rest @ ..])) => (*x as u8, rest),
-            _ => (0, subids),
-        };
+        let subids = subids.get(..MAX_SUBIDS).unwrap_or(subids);
+        let (prefix, rest) = abbreviated(subids).unwrap_or((0, subids));
         let start = self.out.len();
         self.out.resize(start + 4 + rest.len() * 4, 0);
-        let (head, places) = self.out[start..].as_chunks_mut::<4>().0.split_at_mut(1);
-        head[0] = [rest.len() as u8, prefix, u8::from(include), 0];
+        let words = self.out.get_mut(start..).unwrap_or_default().as_chunks_mut::<4>().0;
+        let Some((head, places)) = words.split_first_mut() else { return };
+        *head = [u8::try_from(rest.len()).unwrap_or(u8::MAX), prefix, u8::from(include), 0];
         match self.order {
             Order::Little => places.iter_mut().zip(rest).for_each(|(place, subid)| *place = subid.to_le_bytes()),
             Order::Big => places.iter_mut().zip(rest).for_each(|(place, subid)| *place = subid.to_be_bytes()),
@@ -249,6 +248,15 @@ impl<'a> Writer<'a> {
     pub fn truncate(&mut self, position: usize) {
         self.out.truncate(position);
     }
+}
+
+/// The prefix that stands for `internet`.x, and what is left (§5.1).
+#[inline]
+fn abbreviated(subids: &[u32]) -> Option<(u8, &[u32])> {
+    let (head, rest) = subids.split_first_chunk()?;
+    let (prefix, rest) = rest.split_first()?;
+    let prefix = u8::try_from(*prefix).ok().filter(|prefix| *prefix > 0)?;
+    (*head == INTERNET).then_some((prefix, rest))
 }
 
 #[cfg(test)]

@@ -144,7 +144,7 @@ fn unreadable(sender: &[u8]) -> bool {
 }
 
 fn unix_time() -> i64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs() as i64)
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs().cast_signed())
 }
 
 /// Reads up to `end`, which is not kept, and keeps at most [`LONGEST`] octets. `false`: the stream ended before.

@@ -23,7 +23,7 @@ pub(super) fn address(path: &Path) -> std::io::Result<Address> {
                 return Err(io::Errno::NAMETOOLONG.into());
             };
             let flags = OFlags::PATH | OFlags::DIRECTORY;
-            let directory = OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(parent)?;
+            let directory = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(parent)?;
             let short = Path::new("/proc/self/fd").join(directory.as_raw_fd().to_string()).join(name);
             Ok(Address { address: SocketAddrUnix::new(&short)?, _directory: Some(directory) })
         }

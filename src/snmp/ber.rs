@@ -17,11 +17,12 @@ pub(super) fn element(tag: u8, contents: &[u8]) -> Vec<u8> {
     let length = contents.len();
     let mut out = Vec::with_capacity(length + 5);
     out.push(tag);
+    let [.., high, middle, low] = length.to_be_bytes();
     match length {
-        0..=0x7f => out.push(length as u8),
-        0x80..=0xff => out.extend([0x81, length as u8]),
-        0x100..=0xffff => out.extend([0x82, (length >> 8) as u8, length as u8]),
-        _ => out.extend([0x83, (length >> 16) as u8, (length >> 8) as u8, length as u8]),
+        0..=0x7f => out.push(low),
+        0x80..=0xff => out.extend([0x81, low]),
+        0x100..=0xffff => out.extend([0x82, middle, low]),
+        _ => out.extend([0x83, high, middle, low]),
     }
     out.extend_from_slice(contents);
     out
@@ -34,9 +35,10 @@ pub(super) fn sequence(parts: &[&[u8]]) -> Vec<u8> {
 /// As short as it can be, with a sign.
 pub(super) fn integer(value: i64) -> Vec<u8> {
     let bytes = value.to_be_bytes();
-    let needed = |&at: &usize| !matches!((bytes[at], bytes[at + 1] & 0x80), (0, 0) | (0xff, 0x80));
-    let start = (0..7).find(needed).unwrap_or(7);
-    element(INTEGER, &bytes[start..])
+    // An octet that only repeats the sign of the next one is left out.
+    let needless = |pair: &&[u8]| matches!(pair, [0, 0..=0x7f] | [0xff, 0x80..=0xff]);
+    let start = bytes.windows(2).take_while(needless).count();
+    element(INTEGER, bytes.get(start..).unwrap_or(&bytes))
 }
 
 pub(super) fn octets(value: &[u8]) -> Vec<u8> {
@@ -54,9 +56,11 @@ pub(super) fn oid(name: &Oid) -> Vec<u8> {
 
 fn base128(value: u64, out: &mut Vec<u8>) {
     for group in (1..6).rev().filter(|group| value >> (7 * group) != 0) {
-        out.push(0x80 | (value >> (7 * group)) as u8);
+        let [.., low] = (value >> (7 * group)).to_be_bytes();
+        out.push(0x80 | low);
     }
-    out.push((value & 0x7f) as u8);
+    let [.., low] = value.to_be_bytes();
+    out.push(low & 0x7f);
 }
 
 /// The next element of `input`: tag, contents, and what comes after it.

@@ -12,6 +12,8 @@
 //! the first stray datagram and sends nothing twice. The ciphers and digests are RustCrypto's; bindings are decoded by
 //! `snmp-parser`.
 
+#![deny(clippy::indexing_slicing, clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_possible_wrap)]
+
 mod access;
 mod ber;
 mod client;

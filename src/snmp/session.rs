@@ -254,9 +254,9 @@ impl Session {
 /// Which of usmStats this is: 1 unsupportedSecLevels, 2 notInTimeWindows, 3 unknownUserNames, 4 unknownEngineIDs,
 /// 5 wrongDigests, 6 decryptionErrors.
 fn usm_counter(name: &Oid) -> Option<u32> {
-    let at = USM_STATS.len() - 1;
-    let number = *name.get(at)?;
-    (name.get(..at) == Some(&USM_STATS[..at])).then_some(number)
+    let (_, group) = USM_STATS.split_last()?;
+    let number = *name.get(group.len())?;
+    name.starts_with(group).then_some(number)
 }
 
 fn plain(datagram: &[u8], community: &[u8], ids: Ids) -> Option<Reply> {
@@ -316,7 +316,9 @@ fn protected(user: &User, engine: &Engine, ids: Ids, request: &Request<'_>, salt
     // The signature is the last but one of what stands before the data.
     let end = message.len() - scoped.len() - privacy.len();
     let signature = engine.keys.sign(&message);
-    message[end - length..end].copy_from_slice(&signature);
+    if let Some(place) = message.get_mut(end - length..end) {
+        place.copy_from_slice(&signature);
+    }
     message
 }
 

@@ -41,6 +41,16 @@ struct Line {
     words: Vec<String>,
 }
 
+impl Line {
+    fn token(&self) -> &str {
+        self.words.first().map_or("", String::as_str)
+    }
+
+    fn arguments(&self) -> &[String] {
+        self.words.get(1..).unwrap_or_default()
+    }
+}
+
 /// Everything snmpd was told.
 #[derive(Clone, Debug, Default)]
 pub struct SnmpdConf {
@@ -161,11 +171,11 @@ impl SnmpdConf {
     }
 
     fn directives<'a>(&'a self, token: &'a str) -> impl Iterator<Item = &'a Line> {
-        self.lines.iter().filter(move |line| line.words[0].eq_ignore_ascii_case(token))
+        self.lines.iter().filter(move |line| line.token().eq_ignore_ascii_case(token))
     }
 
     fn last(&self, token: &str) -> Option<&str> {
-        let mut lines = self.lines.iter().filter(|line| line.words[0].eq_ignore_ascii_case(token));
+        let mut lines = self.lines.iter().filter(|line| line.token().eq_ignore_ascii_case(token));
         lines.next_back().and_then(|line| line.words.get(1)).map(String::as_str)
     }
 
@@ -190,7 +200,7 @@ impl SnmpdConf {
     pub fn readers(&self) -> Vec<Reader> {
         let mut readers: Vec<Reader> = Vec::new();
         for line in &self.lines {
-            let found = match line.words[0].to_ascii_lowercase().as_str() {
+            let found = match line.token().to_ascii_lowercase().as_str() {
                 "rocommunity" | "rwcommunity" | "rocommunity6" | "rwcommunity6" => community(line),
                 "com2sec" | "com2sec6" => self.com2sec(line),
                 "rouser" | "rwuser" => Some(self.user(line)),
@@ -244,7 +254,7 @@ impl SnmpdConf {
 
     /// `rouser [-s SECMODEL] NAME [LEVEL [OID | -V VIEW [CONTEXT]]]`.
     fn user(&self, line: &Line) -> Reader {
-        let words = &line.words[1..];
+        let words = line.arguments();
         let words =
             if words.first().is_some_and(|word| word == "-s") { words.get(2..).unwrap_or_default() } else { words };
         let name = words.first().map(String::as_str).unwrap_or_default();
@@ -317,10 +327,10 @@ impl SnmpdConf {
 
 /// `rocommunity NAME [SOURCE [OID | -V VIEW [CONTEXT]]]`.
 fn community(line: &Line) -> Option<Reader> {
-    let words = &line.words[1..];
+    let words = line.arguments();
     let name = words.first()?;
     let source = words.get(1).map_or("default", String::as_str);
-    let six = line.words[0].ends_with('6');
+    let six = line.token().ends_with('6');
     let scope = scope(words.get(2..).unwrap_or_default());
     let who = Who::Community(name.clone());
     // ::1 is asked only where snmpd is given no address of IPv4.

@@ -59,8 +59,8 @@ impl Regions {
         self.0.iter().filter_map(|r| if let State::Again(at) = r.state { Some(at) } else { None }).min()
     }
 
-    /// Takes one that is due: its number and the priority to ask for.
-    pub(super) fn take_due(&mut self, regions: &[Region], now: Instant) -> Option<(usize, u8)> {
+    /// Takes one that is due: its number, the priority to ask for, and what it is.
+    pub(super) fn take_due<'r>(&mut self, regions: &'r [Region], now: Instant) -> Option<(usize, u8, &'r Region)> {
         let due = |r: &Registration| match r.state {
             State::Todo => true,
             State::Again(at) => at <= now,
@@ -70,12 +70,12 @@ impl Regions {
         let (registration, region) = (self.0.get_mut(number)?, regions.get(number)?);
         registration.state = State::Pending;
         let takeover = region.takeover.filter(|_| registration.takeover);
-        Some((number, takeover.unwrap_or(region.priority)))
+        Some((number, takeover.unwrap_or(region.priority), region))
     }
 
     /// The master registered one. True if it is served from now on and was not before.
-    pub(super) fn accepted(&mut self, number: usize, region: &Region, priority: u8, now: Instant) -> bool {
-        let registration = &mut self.0[number];
+    pub(super) fn accepted(&mut self, number: usize, regions: &[Region], priority: u8, now: Instant) -> bool {
+        let (Some(registration), Some(region)) = (self.0.get_mut(number), regions.get(number)) else { return false };
         registration.takeover = false;
         registration.tries = 0;
         if priority == region.priority {
@@ -87,8 +87,8 @@ impl Regions {
     }
 
     /// The master refused one. True if that is news.
-    pub(super) fn refused(&mut self, number: usize, region: &Region, error: ErrorCode, now: Instant) -> bool {
-        let registration = &mut self.0[number];
+    pub(super) fn refused(&mut self, number: usize, regions: &[Region], error: ErrorCode, now: Instant) -> bool {
+        let (Some(registration), Some(region)) = (self.0.get_mut(number), regions.get(number)) else { return false };
         let taken = error == ErrorCode::DUPLICATE_REGISTRATION;
         if taken && region.takeover.is_some() && !registration.served && !registration.takeover {
             registration.takeover = true;

@@ -150,7 +150,7 @@ impl<'a> Line<'a> {
         };
         let digits = text.iter().take_while(|b| b.is_ascii_digit()).count();
         let (number, rest) = text.split_at(digits);
-        let count = super::text::number(number)?.min(u64::from(u32::MAX)) as u32;
+        let count = u32::try_from(super::text::number(number)?).unwrap_or(u32::MAX);
         let rest = rest.strip_prefix(b" times")?;
         if inner {
             let message = rest.strip_prefix(b": [")?;

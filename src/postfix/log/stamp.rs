@@ -27,7 +27,7 @@ pub fn civil(stamp: &[u8]) -> Option<i64> {
         return Some(days * 86_400 + clock(11)? - offset);
     }
     const MONTHS: &[u8; 36] = b"JanFebMarAprMayJunJulAugSepOctNovDec";
-    let month = MONTHS.chunks(3).position(|m| stamp.starts_with(m))? as i64 + 1;
+    let month = MONTHS.chunks(3).position(|m| stamp.starts_with(m)).and_then(|at| i64::try_from(at).ok())? + 1;
     // `Nov 2 …`: the day is one digit with one space.
     let (day, time) = if stamp.get(5) == Some(&b' ') && stamp.get(4) != Some(&b' ') {
         (i64::from(stamp[4].checked_sub(b'0')?), 6)

@@ -77,6 +77,7 @@ const ID_BYTES: [u8; 256] = {
     let mut table = [0; 256];
     let mut byte = 0;
     while byte < 256 {
+        #[allow(clippy::cast_possible_truncation, reason = "a byte, and TryFrom is not const")]
         let b = byte as u8;
         if b.is_ascii_digit() || matches!(b, b'A'..=b'F') {
             table[byte] |= HEX;
@@ -126,7 +127,8 @@ fn number_at_end(bytes: &[u8]) -> Option<(&[u8], u64)> {
 /// `4.4.1`, and nothing behind it.
 pub fn dsn_code(text: &[u8]) -> Option<[u32; 3]> {
     let mut parts = text.split(|&b| b == b'.');
-    let mut part = |longest| parts.next().filter(|p| p.len() <= longest).and_then(number).map(|n| n as u32);
+    let mut part =
+        |longest| parts.next().filter(|p| p.len() <= longest).and_then(number).and_then(|n| u32::try_from(n).ok());
     let code = [part(1)?, part(3)?, part(3)?];
     (parts.next().is_none() && matches!(code[0], 2 | 4 | 5)).then_some(code)
 }
@@ -136,7 +138,7 @@ pub fn temporary(reply: &[u8]) -> Option<bool> {
     let word = reply.split(|&b| matches!(b, b' ' | b'-' | b';')).next()?;
     let class = match word {
         [class, second, third] if second.is_ascii_digit() && third.is_ascii_digit() => *class,
-        word => b'0' + dsn_code(word)?[0] as u8,
+        word => b'0' + u8::try_from(dsn_code(word)?[0]).ok()?,
     };
     match class {
         b'4' => Some(true),

@@ -61,7 +61,7 @@ fn message<'a>(line: &'a [u8], now: i64, zone: &TimeZone) -> Option<Message<'a>>
         b"??" => None,
         _weekday => {
             let month = word(&mut rest);
-            let month = MONTHS.iter().position(|m| *m == month)? as i8 + 1;
+            let month = MONTHS.iter().position(|m| *m == month).and_then(|at| i8::try_from(at).ok())? + 1;
             let day = std::str::from_utf8(word(&mut rest)).ok()?.parse().ok()?;
             let time = std::str::from_utf8(word(&mut rest)).ok()?;
             let mut parts = time.split(':').map(str::parse::<i8>);
