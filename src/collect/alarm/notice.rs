@@ -36,6 +36,7 @@ pub(super) enum Kind {
     ProbeUp = 12,
     CertificateExpiring = 13,
     Panic = 14,
+    Heartbeat = 15,
 }
 
 impl Kind {
