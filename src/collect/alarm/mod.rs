@@ -72,6 +72,8 @@ const FORGOTTEN: Duration = Duration::from_secs(86_400);
 const GIVEN_UP: Duration = Duration::from_secs(30 * 86_400);
 /// What happened to a row that is away now is told without its value after so long.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Names in use keep their indices; it is enough to say so as often.
+const TOUCHED: Duration = Duration::from_secs(3_600);
 /// Where rates are watched, their counters are saved so often.
 const SAVED: Duration = Duration::from_secs(300);
 /// The owner's time when it begins: samples of earlier runs are before it.
@@ -102,6 +104,7 @@ struct Alarms {
     last: Option<Instant>,
     last_saved: Instant,
     last_sent: Option<Instant>,
+    touched: Option<Instant>,
     /// What could not be saved, as last said.
     unsaved: Option<String>,
     /// Rows left out at this look.
@@ -131,6 +134,7 @@ impl Alarms {
             last: None,
             last_saved: now,
             last_sent: None,
+            touched: None,
             unsaved: None,
             left_out: 0,
         };
@@ -146,7 +150,7 @@ impl Alarms {
             let configured = self.abouts.iter().find(is_it).map(Arc::clone);
             let is_over = configured.is_none();
             let about = configured.unwrap_or_else(|| Arc::new(kept.about.clone()));
-            let mut watched = Watched::new(about, index, moment.at);
+            let mut watched = Watched::new(&key, about, index, moment.at);
             watched.growth = kept.growth(BEGIN, moment.clock);
             watched.machine = kept.machine;
             watched.away = Duration::from_secs(kept.away);
@@ -177,17 +181,28 @@ impl Alarms {
         self.watched.values_mut().for_each(|watched| watched.seen = false);
         let config = Arc::clone(&self.context.config);
         let mut changed = false;
-        let mut look = Look::new(view, now);
+        let (mut look, mut key) = (Look::new(view, now), String::new());
+        let must_touch = self.touched.is_none_or(|at| now.saturating_duration_since(at) >= TOUCHED);
+        if must_touch {
+            self.touched = Some(now);
+        }
         for (number, alarm) in config.alarms.0.iter().enumerate() {
             let rule = Rule::of(alarm);
             let (Some(about), Some(target)) = (self.abouts.get(number).cloned(), self.targets.get(number)) else {
                 continue;
             };
             for (label, value) in look.rows(target, &alarm.when.rows) {
-                let key = if label.is_empty() { alarm.name.clone() } else { format!("{}: {label}", alarm.name) };
+                key.clone_from(&alarm.name);
+                if !label.is_empty() {
+                    key.push_str(": ");
+                    key.push_str(&label);
+                }
                 let value = (value, alarm.when.rate);
-                changed |= self.row(key, &rule, &about, value, elapsed, now);
+                changed |= self.row(&key, &rule, &about, value, elapsed, now);
             }
+        }
+        if must_touch {
+            self.watched.values().filter(|watched| watched.seen).for_each(|watched| self.indices.touch(watched.index));
         }
         changed | self.absent(elapsed, now)
     }
@@ -215,29 +230,31 @@ impl Alarms {
 
     fn row(
         &mut self,
-        key: String,
+        key: &str,
         rule: &Rule,
         about: &Arc<About>,
         (value, rate): (Option<Value>, Option<Duration>),
         elapsed: Duration,
         now: Instant,
     ) -> bool {
-        if !self.watched.contains_key(&key) {
-            let index = if self.watched.len() < ROWS { self.indices.index(&key) } else { None };
-            let Some(index) = index else {
-                self.left_out += 1;
-                return false;
-            };
-            self.watched.insert(key.clone(), Watched::new(Arc::clone(about), index, now));
-        }
         let time = self.time(now);
-        let Some(watched) = self.watched.get_mut(&key) else { return false };
+        let watched = match self.watched.get_mut(key) {
+            Some(watched) => watched,
+            None => {
+                let index = if self.watched.len() < ROWS { self.indices.index(key) } else { None };
+                let Some(index) = index else {
+                    self.left_out += 1;
+                    return false;
+                };
+                let new = Watched::new(key, Arc::clone(about), index, now);
+                self.watched.entry(key.to_owned()).or_insert(new)
+            }
+        };
         if watched.is_over {
             // Its end is told first.
             return false;
         }
         watched.seen = true;
-        self.indices.touch(watched.index);
         let value = match rate {
             None => value.as_ref().and_then(rows::number),
             Some(window) => watched.growth.look(value.as_ref().and_then(rows::count), time, window),
@@ -245,7 +262,7 @@ impl Alarms {
         let changed = watched.step(rule, value, elapsed, now);
         if changed {
             let state = if watched.machine.raised { "raised" } else { "cleared" };
-            tracing::warn!(alarm = key, "{state}: {}", text(&key, watched));
+            tracing::warn!(alarm = key, "{state}: {}", text(key, watched));
         }
         changed
     }
@@ -312,11 +329,12 @@ impl Alarms {
     }
 
     fn publish(&mut self) {
-        let watched = || self.watched.iter().filter(|(_, watched)| !watched.is_over);
-        let rows: Vec<Row> = watched().map(|(key, watched)| shown(key, watched)).collect();
+        let shown = self.watched.iter_mut().filter(|(_, watched)| !watched.is_over);
+        let rows: Vec<Row> = shown.map(|(key, watched)| watched::shown(key, watched)).collect();
+        let watched = self.watched.iter().filter(|(_, watched)| !watched.is_over);
         let mut conditions: Vec<Condition> = rows
             .iter()
-            .zip(watched())
+            .zip(watched)
             // postfixHealth has what raised an alarm on it, and would never be well again for the alarm alone.
             .filter(|(_, (_, watched))| watched.machine.raised && watched.about.object != "postfixHealth")
             .map(|(row, _)| Condition {
@@ -325,7 +343,7 @@ impl Alarms {
                     alarm::Severity::Critical => HealthSeverity::Critical,
                 },
                 subject: Subject::Alarm,
-                text: row.text.clone(),
+                text: String::from_utf8_lossy(&row.text).into_owned(),
             })
             .collect();
         if self.left_out > 0 {

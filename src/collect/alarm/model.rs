@@ -124,36 +124,41 @@ impl Row {
 }
 
 /// The counter of bounces by its rules.
-#[derive(Default, Clone)]
+#[derive(Default)]
 struct Rate {
-    /// When it was seen, what the clock said, and what it was: since it was away or went back.
-    seen: Vec<(i64, i64, u64)>,
+    /// When it was seen and what it was: since it was away or went back.
+    seen: Vec<(i64, u64)>,
     /// Nothing is said before.
     quiet: i64,
 }
 
 impl Rate {
-    fn look(&mut self, now: i64, clock: i64, count: Option<u64>) -> Option<i64> {
+    fn look(&mut self, now: i64, count: Option<u64>) -> Option<i64> {
         let Some(count) = count else {
             *self = Self::default();
             return None;
         };
-        if self.seen.last().is_some_and(|(.., last)| count < *last) {
+        if self.seen.last().is_some_and(|(_, last)| count < *last) {
             self.seen.clear();
         }
         if now < self.quiet {
             return None;
         }
-        self.seen.push((now, clock, count));
-        let (since, _, before) = *self.seen.iter().rev().find(|(at, ..)| now - at >= WINDOW)?;
+        self.seen.push((now, count));
+        let (since, before) = *self.seen.iter().rev().find(|(at, _)| now - at >= WINDOW)?;
         Some(i64::try_from((count - before) * 3_600_000).unwrap() / (now - since))
     }
 
+    /// What is kept at this moment: what the clock says of each sight now.
+    fn kept(&self, now: i64, clock: i64) -> Vec<(i64, u64)> {
+        self.seen.iter().map(|(at, count)| (clock - (now - at), *count)).collect()
+    }
+
     /// After a restart: how old each sight is only the clock can say, and what it says has to be possible.
-    fn resumed(&self, now: i64, clock: i64) -> Self {
-        let is_possible = self.seen.iter().all(|(_, then, _)| *then <= clock);
-        let seen = self.seen.iter().filter(|_| is_possible);
-        Self { seen: seen.map(|&(_, then, count)| (now - (clock - then), then, count)).collect(), quiet: now + WINDOW }
+    fn resumed(kept: &[(i64, u64)], now: i64, clock: i64) -> Self {
+        let is_possible = kept.iter().all(|(then, _)| *then <= clock);
+        let seen = kept.iter().filter(|_| is_possible).map(|&(then, count)| (now - (clock - then), count));
+        Self { seen: seen.collect(), quiet: now + WINDOW }
     }
 }
 
@@ -163,7 +168,7 @@ struct Model {
     rows: BTreeMap<String, Row>,
     rate: Rate,
     /// What a new agent finds: sights of the counter, and how long each row has been away.
-    saved: (Rate, BTreeMap<String, i64>),
+    saved: (Vec<(i64, u64)>, BTreeMap<String, i64>),
     /// Of raised and of cleared ones: milliseconds of the rate that are used up, and when.
     spent: [(i64, i64); 2],
     summary: Option<i64>,
@@ -182,7 +187,7 @@ impl Model {
         self.rows.entry(key).or_insert_with(new).look(now, value);
     }
 
-    fn look(&mut self, now: i64, clock: i64, step: &Step, count: Option<u64>) {
+    fn look(&mut self, now: i64, step: &Step, count: Option<u64>) {
         let queues = step.queues.unwrap_or_default();
         let mut seen: BTreeMap<String, Option<i64>> = BTreeMap::new();
         for (name, value) in QUEUE_NAMES.iter().zip(queues) {
@@ -195,7 +200,7 @@ impl Model {
                 seen.insert(format!("{}: postfix {name}", if *name == "hold" { "held" } else { "few" }), value);
             }
         }
-        let rate = self.rate.look(now, clock, count);
+        let rate = self.rate.look(now, count);
         if count.is_some() {
             seen.insert("bounced: postfix".into(), rate);
         }
@@ -260,14 +265,14 @@ impl Model {
         }
     }
 
-    fn note(&mut self) {
-        self.saved = (self.rate.clone(), self.rows.iter().map(|(key, row)| (key.clone(), row.away)).collect());
+    fn note(&mut self, now: i64, clock: i64) {
+        self.saved = (self.rate.kept(now, clock), self.rows.iter().map(|(key, row)| (key.clone(), row.away)).collect());
     }
 
     fn restart(&mut self, now: i64, clock: i64) {
         // Of what was never seen there is nothing to go on with.
         let was_seen = self.saved.1.contains_key("bounced: postfix");
-        self.rate = if was_seen { self.saved.0.resumed(now, clock) } else { Rate::default() };
+        self.rate = if was_seen { Rate::resumed(&self.saved.0, now, clock) } else { Rate::default() };
         for (key, row) in &mut self.rows {
             row.looks.clear();
             row.in_flight = None;
@@ -338,7 +343,7 @@ proptest! {
                 let now = moment(passed, clock);
                 agent.end(now);
                 prop_assert_eq!(sent(&mut queue, now.at).1, model.tell(passed), "at the end before look {}", number);
-                model.note();
+                model.note(passed, clock);
             }
             passed += step.seconds * 1_000;
             clock += (step.seconds + step.clock) * 1_000;
@@ -362,7 +367,7 @@ proptest! {
             running.context.publisher.publish([QUEUES.fragment(&rows), MAIL.fragment(&mail)]);
 
             running.turn(now);
-            model.look(passed, clock, step, shown);
+            model.look(passed, step, shown);
             let (notifications, described) = sent(&mut its_queue, now.at);
             prop_assert_eq!(&described, &model.tell(passed), "notifications of look {}", number);
             prop_assert_eq!(table(&running, now.at), expected(&model), "table of look {}", number);
@@ -373,7 +378,7 @@ proptest! {
             }
 
             if running.last_saved == now.at {
-                model.note();
+                model.note(passed, clock);
             }
             late.drain(..).for_each(|notification| notification.settle(true));
             match step.master {

@@ -35,7 +35,7 @@ impl Target {
 }
 
 /// The names of a table's rows by their indices, ascending.
-type Names = Rc<[(Vec<u32>, String)]>;
+type Names = Rc<[(Vec<u32>, Rc<str>)]>;
 
 /// One look at a View: the names of each table are read once, however many conditions are about it.
 pub(super) struct Look<'a> {
@@ -51,17 +51,17 @@ impl<'a> Look<'a> {
 
     /// The rows a condition is about: what each is called, and the value where there is one. A row that was asked for by
     /// name or index is among them although it is not there.
-    pub(super) fn rows(&mut self, target: &Target, rows: &Rows) -> Vec<(String, Option<Value>)> {
+    pub(super) fn rows(&mut self, target: &Target, rows: &Rows) -> Vec<(Rc<str>, Option<Value>)> {
         let Some(column) = &target.column else { return Vec::new() };
         let get = |look: &Self, index: &[u32]| look.view.get(&column.child(index), look.now).ok();
         match rows {
-            Rows::Scalar => vec![(String::new(), get(self, &[0]))],
+            Rows::Scalar => vec![("".into(), get(self, &[0]))],
             Rows::Index(index) => vec![(dotted(index), get(self, index))],
             Rows::All => {
                 let names = self.names(target);
                 let name = |index: &Vec<u32>| {
                     let found = names.binary_search_by(|(at, _)| at.cmp(index)).ok();
-                    found.map_or_else(|| dotted(index), |found| names[found].1.clone())
+                    found.and_then(|found| names.get(found)).map_or_else(|| dotted(index), |(_, name)| name.clone())
                 };
                 walk(self.view, column, self.now)
                     .filter(|(index, _)| !self.is_single(target, index))
@@ -71,14 +71,15 @@ impl<'a> Look<'a> {
             Rows::Name(pattern) => {
                 let is_pattern = pattern.contains('*');
                 let names = self.names(target);
-                let found =
-                    names.iter().filter(|(_, name)| if is_pattern { is_like(name, pattern) } else { name == pattern });
+                let found = names
+                    .iter()
+                    .filter(|(_, name)| if is_pattern { is_like(name, pattern) } else { **name == **pattern });
                 let mut found: Vec<_> = found
                     .filter(|(index, _)| !is_pattern || !self.is_single(target, index))
                     .map(|(index, name)| (name.clone(), get(self, index)))
                     .collect();
                 if found.is_empty() && !is_pattern {
-                    found.push((pattern.clone(), None));
+                    found.push((pattern.as_str().into(), None));
                 }
                 found
             }
@@ -91,7 +92,7 @@ impl<'a> Look<'a> {
             return Rc::clone(known);
         }
         let text = |(index, value)| match value {
-            Value::OctetString(octets) => Some((index, String::from_utf8_lossy(&octets).into_owned())),
+            Value::OctetString(octets) => Some((index, String::from_utf8_lossy(&octets).into())),
             _ => None,
         };
         let names: Names = walk(self.view, column, self.now).filter_map(text).collect();
@@ -106,8 +107,8 @@ impl<'a> Look<'a> {
     }
 }
 
-fn dotted(index: &[u32]) -> String {
-    index.iter().map(u32::to_string).collect::<Vec<_>>().join(".")
+fn dotted(index: &[u32]) -> Rc<str> {
+    index.iter().map(u32::to_string).collect::<Vec<_>>().join(".").into()
 }
 
 /// The cells of one column, with their indices.

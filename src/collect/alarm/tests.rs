@@ -302,7 +302,7 @@ fn a_rate_goes_on_after_a_restart_with_what_came_meanwhile_spread_over_the_time_
     let (window, hour) = (Duration::from_secs(60), 3_600_000);
     let count = |value| Some(Count { value, is_wide: false });
     let about = Arc::new(About::of(&alarm("rate(postfixMailBounced[*]) > 10/m", None, 0)));
-    let mut watched = Watched::new(about, 1, Instant::now());
+    let mut watched = Watched::new("a", about, 1, Instant::now());
     watched.growth.look(count(100), Duration::from_secs(1_000), window);
     let kept = serde_json::to_vec(&Kept::of(&watched, Duration::from_secs(1_005), 9 * hour)).unwrap();
     let kept: Kept = serde_json::from_slice(&kept).unwrap();
@@ -322,8 +322,8 @@ fn every_notification_stands_in_the_mib_with_the_objects_that_are_sent() {
     let dictionary = Dictionary::new(&root, &[]);
     let row = Row {
         index: 7,
-        name: "n".into(),
-        condition: "c".into(),
+        name: shown_text("n", 9),
+        condition: shown_text("c", 9),
         value: Some(1),
         raise: 2,
         clear: 3,
@@ -331,7 +331,7 @@ fn every_notification_stands_in_the_mib_with_the_objects_that_are_sent() {
         state: State::Raised,
         since: Instant::now(),
         raised: 0,
-        text: "t".into(),
+        text: shown_text("t", 9),
     };
     let kinds = [
         ("postfixAlarmRaised", Kind::AlarmRaised),

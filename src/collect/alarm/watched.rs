@@ -5,7 +5,7 @@ use super::{
     kept::About,
     tables::{Row, State},
 };
-use crate::agentx::Receipt;
+use crate::{agentx::Receipt, mib, smi::Octets};
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -26,13 +26,24 @@ pub(super) struct Watched {
     pub(super) seen: bool,
     /// Nobody watches it any more; it stays until managers know that.
     pub(super) is_over: bool,
+    /// postfixAlarmName and postfixAlarmObject.
+    name: Octets,
+    condition: Octets,
+    /// postfixAlarmText, and of what: most rows are the same at every look.
+    text: Option<((Option<i64>, bool), Octets)>,
 }
+
+/// Octets that the columns may have.
+const LIMIT: usize = 255;
 
 impl Watched {
     /// One that is met for the first time.
-    pub(super) fn new(about: Arc<About>, index: u32, since: Instant) -> Self {
+    pub(super) fn new(key: &str, about: Arc<About>, index: u32, since: Instant) -> Self {
         Self {
             machine: Machine::default(),
+            name: mib::text(key, LIMIT),
+            condition: mib::text(&about.condition, LIMIT),
+            text: None,
             about,
             index,
             growth: Growth::default(),
@@ -81,13 +92,17 @@ pub(super) fn text(key: &str, watched: &Watched) -> String {
 }
 
 /// A row of postfixAlarmTable.
-pub(super) fn shown(key: &str, watched: &Watched) -> Row {
+pub(super) fn shown(key: &str, watched: &mut Watched) -> Row {
+    let of = (watched.machine.value, watched.is_over);
+    let known = watched.text.as_ref().filter(|(known, _)| *known == of).map(|(_, text)| text.clone());
+    let text = known.unwrap_or_else(|| mib::text(text(key, watched), LIMIT));
+    watched.text = Some((of, text.clone()));
     let (machine, about) = (&watched.machine, &watched.about);
     let gauge = |value: i64| u64::try_from(value).unwrap_or(0);
     Row {
         index: watched.index,
-        name: key.to_owned(),
-        condition: about.condition.clone(),
+        name: watched.name.clone(),
+        condition: watched.condition.clone(),
         value: machine.value.map(gauge),
         raise: gauge(about.raise),
         clear: gauge(about.clear),
@@ -100,6 +115,6 @@ pub(super) fn shown(key: &str, watched: &Watched) -> Row {
         },
         since: watched.since,
         raised: machine.count,
-        text: text(key, watched),
+        text,
     }
 }
