@@ -10,7 +10,7 @@ FUZZ_SECONDS ?= 60
 # Which managers' tests: all, or a word of their names (prometheus, zabbix, icinga …).
 MANAGER ?=
 
-.PHONY: help demo test test-managers integrations bench chaos fuzz lint deps deb rpm tarball papers
+.PHONY: help demo test test-managers integrations bench chaos screens fuzz lint deps deb rpm tarball papers
 
 help:
 	@echo "make demo    private Postfix, snmpd and agent; mail of every fate; the tables; Ctrl-C ends it (DEMO=once: by itself)"
@@ -20,6 +20,7 @@ help:
 	@echo "make lint    format, clippy and documentation, warnings as errors"
 	@echo "make bench   benchmarks"
 	@echo "make chaos   the long tests: kill, stop and restart everything while asking"
+	@echo "make screens the screens of docs/status.md, from real runs (target/screens); needs tmux"
 	@echo "make deb     Debian package, for Debian 11 and newer, Ubuntu 20.04 and newer (target/packages)"
 	@echo "make rpm     RPM package, for RHEL 7 and newer, Fedora, SUSE"
 	@echo "make tarball static binary, for everything else"
@@ -52,7 +53,10 @@ bench: deps
 
 # Ignored by `make test` because they take minutes.
 chaos: deps
-	$(CARGO) test --no-fail-fast --tests -- --ignored --skip managers:: --test-threads=1
+	$(CARGO) test --no-fail-fast --tests -- --ignored --skip managers:: --skip status::screens --test-threads=1
+
+screens: deps
+	$(CARGO) test --test integration status::screens -- --ignored --nocapture
 
 fuzz:
 	@set -e; for target in $$(cd fuzz && cargo +nightly fuzz list); do \

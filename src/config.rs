@@ -50,6 +50,9 @@ pub struct Config {
     pub certificates: probe::Certificates,
     /// Thresholds whose crossing is an alarm.
     pub alarms: alarm::Alarms,
+    /// How often managers are told that the agent is there, by postfixHeartbeat; by default never.
+    #[serde(deserialize_with = "heartbeat")]
+    pub heartbeat: Option<Duration>,
     /// Serve NETWORK-SERVICES-MIB and MTA-MIB as well. Switching it on takes a restart.
     pub standard_mibs: bool,
     /// Serve what LibreNMS's own Postfix application reads below NET-SNMP-EXTEND-MIB. Switching it on takes a restart.
@@ -71,6 +74,7 @@ impl Default for Config {
             probes: Vec::new(),
             certificates: probe::Certificates::default(),
             alarms: alarm::Alarms::default(),
+            heartbeat: None,
             standard_mibs: true,
             librenms: false,
             librenms_step: Duration::from_secs(300),
@@ -342,6 +346,14 @@ fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::E
     parse_duration(&text).ok_or_else(|| {
         de::Error::custom(format!("`{text}` is no duration; write 500ms, 30s, 5m or 1h (from 100ms to 24h)"))
     })
+}
+
+fn heartbeat<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    let every = duration(deserializer)?;
+    if every < Duration::from_secs(10) {
+        return Err(de::Error::custom("heartbeat must be 10s or more"));
+    }
+    Ok(Some(every))
 }
 
 /// `30s`, `500ms`, `5m`, `1h`: from 100 ms to a day.

@@ -1,6 +1,11 @@
 //! The promise: what is to be told is told, by name, with POSTFIX-MIB alone; once, and again when it is over; and what is
 //! healthy tells nothing.
 
+mod flapping;
+mod killed;
+mod kinds;
+mod quiet;
+
 use crate::common::{
     PATIENCE, TestAgent, TestPostfix, TestSnmpd, TestTrapd, Value, certificates::Authority, oid, wait_for,
 };
@@ -13,6 +18,26 @@ const ALARMS: &str = "alarms:
   - { name: held, when: 'postfixQueueMessages[* hold] >= 1' }
   - { name: full, when: 'postfixServiceProcessPercent[*] >= 100' }
 ";
+
+/// The kind of each notification of ours and the name of its alarm, in the order in which they came.
+fn notices(trapd: &TestTrapd) -> Vec<(String, String)> {
+    let notice = |trap: &String| {
+        let kind = trap.split(" = OID: POSTFIX-MIB::").nth(1)?.split('\t').next()?;
+        let name = trap.split("POSTFIX-MIB::postfixAlarmName.").nth(1).and_then(|rest| rest.split("STRING: ").nth(1));
+        Some((kind.to_owned(), name.and_then(|name| name.split('\t').next()).unwrap_or_default().to_owned()))
+    };
+    trapd.traps().iter().filter_map(notice).collect()
+}
+
+/// Waits until each of these thresholds has been looked at.
+#[track_caller]
+fn wait_rows(snmpd: &TestSnmpd, wanted: usize) {
+    let states = oid("postfixAlarmState", &[]);
+    let known = |(_, value): &(String, Value)| value.number() != Some(3);
+    wait_for("the alarms' rows", PATIENCE, || {
+        (snmpd.walk(&states).ok()?.iter().filter(|row| known(row)).count() >= wanted).then_some(())
+    });
+}
 
 /// What is told of a kind, one line each.
 fn told(trapd: &TestTrapd, kind: &str) -> usize {

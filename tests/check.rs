@@ -1,6 +1,6 @@
 //! The promise: `check` finds what is wrong and says what to do about it, as the user it is run as.
 
-use crate::common::{Ran, TestAgent, TestPostfix, TestSnmpd, oid};
+use crate::common::{AGENT_UID, Ran, TestAgent, TestPostfix, TestSnmpd, oid};
 use std::{
     fs,
     os::unix::fs::{PermissionsExt, chown},
@@ -199,4 +199,82 @@ fn root_looks_as_the_daemons_user_and_leaves_nothing_of_its_own() {
         .map(|entry| (entry.file_name(), std::os::unix::fs::MetadataExt::uid(&entry.metadata().unwrap())))
         .collect();
     assert!(owners.iter().all(|(_, uid)| *uid == 64_999), "{owners:?}");
+}
+
+/// Each thing that can keep a probe from working, seen without running it.
+#[test]
+fn what_keeps_a_probe_from_working_is_named_for_each() {
+    let snmpd = TestSnmpd::start();
+    let postfix = TestPostfix::builder().start();
+    let agent = TestAgent::new(&snmpd, &[&postfix]);
+    let files = agent.sandbox();
+    let file = |name: &str, text: &str, mode: u32| {
+        let path = files.write(name, text);
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("chmod");
+        chown(&path, Some(AGENT_UID), Some(AGENT_UID)).expect("chown");
+        path.display().to_string()
+    };
+    let good = file("good", "secret\n", 0o400);
+    let open = file("open", "secret\n", 0o644);
+    let empty = file("empty", "\n", 0o400);
+    let garbage = file("garbage.pem", "no certificate\n", 0o644);
+    let maildir = files.mkdir("maildir", 0o755, None);
+    for part in ["new", "cur"] {
+        fs::create_dir(maildir.join(part)).expect("mkdir");
+    }
+    let login = |password: &str| format!("smtp: {{ host: 127.0.0.1, port: 587, user: u, password_file: {password} }}");
+    let trip = "from: a@example.org, to: b@example.org";
+    let near = "smtp: { host: 127.0.0.1 }";
+    let cases = [
+        ("right", format!("kind: smtp, {}", login(&good)), "ok ", "`postfix-agentx probe 'right'` runs it now"),
+        ("off", format!("kind: smtp, enabled: false, {}", login(&open)), "ok ", "disabled by the configuration"),
+        ("open", format!("kind: smtp, {}", login(&open)), "WRONG ", "chmod o= it"),
+        ("empty", format!("kind: smtp, {}", login(&empty)), "WRONG ", "one line of 1 to 4096 octets"),
+        ("gone", format!("kind: smtp, {}", login("/nowhere/password")), "WRONG ", "/nowhere/password"),
+        (
+            "credential",
+            "kind: smtp, smtp: { host: 127.0.0.1, port: 587, user: u, password_credential: pw }".into(),
+            "WRONG ",
+            "LoadCredential=pw",
+        ),
+        (
+            "authority",
+            "kind: smtp, smtp: { host: 127.0.0.1, port: 587, ca_file: /nowhere/ca.pem }".into(),
+            "WRONG ",
+            "/nowhere/ca.pem",
+        ),
+        ("certificate", format!("kind: certificate, file: {garbage}"), "WRONG ", "garbage.pem"),
+        (
+            "sendmail",
+            format!("kind: maildir, {trip}, sendmail: /nowhere/sendmail, maildir: {}", maildir.display()),
+            "WRONG ",
+            "is it installed",
+        ),
+        (
+            "maildir",
+            format!("kind: maildir, {trip}, {near}, maildir: {}", maildir.display()),
+            "WRONG ",
+            "remove its own",
+        ),
+        (
+            "blind",
+            format!(
+                "kind: smtp, smtp: {{ host: 127.0.0.1, port: 587, verify: false, user: u, password_file: {good} }}"
+            ),
+            "ok ",
+            "runs it now",
+        ),
+    ];
+    let probes: String = cases.iter().map(|(name, keys, ..)| format!("- {{ name: {name}, {keys} }}\n")).collect();
+    agent.set_config(&format!("{}probes:\n{probes}", agent.config()));
+    let ran = agent.run_once(&["check"]);
+    assert_eq!(ran.code, 1, "{}{}", ran.stdout, ran.stderr);
+    for (name, _, word, says) in &cases {
+        let line = line(&ran, &format!("probe {name}: "));
+        assert!(line.starts_with(word) && line.contains(says), "{name}: {line}\n{}", ran.stdout);
+    }
+    let note = ran.stdout.lines().find(|line| line.contains("is not verified (verify: false)"));
+    assert!(note.is_some_and(|line| line.contains("probe blind: ")), "{}", ran.stdout);
+    // Nothing was run, and no secret is told.
+    assert!(!ran.stdout.contains("secret") && !postfix.log().contains("connect from"), "{}", ran.stdout);
 }

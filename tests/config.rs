@@ -133,6 +133,7 @@ fn the_shipped_configuration_is_the_defaults_in_both_forms() {
     };
     assert_eq!(format!("{instance:?}"), format!("{example:?}"));
     assert_eq!(explicit.agentx.takeover.take(), Some(126));
+    assert_eq!(explicit.heartbeat.take(), Some(Duration::from_secs(3_600)));
     let kinds = std::mem::take(&mut explicit.probes).len();
     assert!(kinds >= 5, "an example of every kind of probe: {kinds}");
     assert_eq!(format!("{explicit:?}"), format!("{defaults:?}"));

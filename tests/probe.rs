@@ -3,6 +3,8 @@
 mod certificates;
 mod faults;
 mod hostile;
+mod resolver;
+mod secret;
 
 use crate::common::{
     PATIENCE, Ran, TestAgent, TestPostfix, TestSite, TestSnmpd, UdpClient, Value, capture, oid, site::MAILBOX, wait_for,

@@ -1,8 +1,11 @@
 //! The promise: `status` tells over SNMP how the mail is, on one screen, as JSON and as a monitoring plugin; and says in the
 //! right words why a host tells nothing.
 
+mod screens;
+
 use crate::common::{
-    Fate, PATIENCE, Port, ROOT, Ran, Sandbox, TestAgent, TestPostfix, TestSnmpd, capture, oid, tool, wait_for,
+    Fate, PATIENCE, Port, ROOT, Ran, Sandbox, TestAgent, TestPostfix, TestSnmpd, capture, certificates::Authority, oid,
+    tool, wait_for,
 };
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -100,6 +103,65 @@ fn a_healthy_host_is_one_screen_and_a_sick_one_says_what_to_do() {
     assert!(ran.stdout.lines().any(|line| line == remedy), "{}", ran.stdout);
     let ran = status(&["--nagios", &host]);
     assert!(ran.code == 2 && ran.stdout.starts_with("POSTFIX CRITICAL - "), "{}", ran.stdout);
+}
+
+/// Probes and certificates of a real agent: what is well is a line, what is not has its place at the top.
+#[test]
+fn probes_and_certificates_have_their_sections() {
+    let snmpd = TestSnmpd::start();
+    let mut postfix = TestPostfix::builder().start();
+    let directory = tempfile::tempdir().unwrap();
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let authority = Authority::new(directory.path());
+    let file = |name: &str, begins, ends| authority.issue(name, "ec", "DNS:a.test", begins, ends).certificate;
+    let mut agent = TestAgent::new(&snmpd, &[&postfix]);
+    let probes = format!(
+        "probes:
+  - {{ name: door, kind: smtp, every: 2s, timeout: 2s, smtp: {{ host: 127.0.0.1, port: {}, tls: none }} }}
+  - {{ name: good, kind: certificate, every: 2s, timeout: 2s, ca_file: {ca}, file: {} }}
+  - {{ name: old, kind: certificate, every: 2s, timeout: 2s, ca_file: {ca}, file: {} }}
+",
+        postfix.smtp_port(),
+        file("good", 0, 90).display(),
+        file("old", -20, -3).display(),
+        ca = authority.file().display(),
+    );
+    agent.set_config(&format!("{}{probes}", agent.config()));
+    agent.start();
+    agent.wait_sources_ok(&snmpd, 1);
+    let host = snmpd.address();
+    let shown = |arguments: &[&str]| status(&[&["-s", "0"], arguments].concat());
+    let has = |ran: &Ran, begin: &str, part: &str| {
+        ran.stdout.lines().any(|line| line.starts_with(begin) && line.contains(part))
+    };
+    let ran = wait_for("both sections", PATIENCE, || {
+        let ran = shown(&[&host]);
+        (has(&ran, "probes ", "1 down, 2 up; ") && has(&ran, "certificates ", "2; the first, ")).then_some(ran)
+    });
+    assert_eq!(ran.code, 2, "an expired certificate is critical: {}", ran.stdout);
+    assert!(has(&ran, "CRITICAL  ", "certificate") && ran.stdout.contains("expired"), "{}", ran.stdout);
+    let ran = shown(&["-v", &host]);
+    for part in ["door up in ", "days, ", "expired"] {
+        assert!(ran.stdout.contains(part), "{part}: {}", ran.stdout);
+    }
+    let (_, told) = json(&[&host]);
+    let mail = &told["hosts"][0]["mail"];
+    assert_eq!((&mail["probes"][0]["status"], &mail["probes"][0]["kind"]), (&"up".into(), &"smtp".into()));
+    let days: Vec<i64> =
+        mail["certificates"].as_array().unwrap().iter().filter_map(|one| one["days_left"].as_i64()).collect();
+    assert!(days.iter().any(|days| (88..=90).contains(days)) && days.iter().any(|days| *days < 0), "{days:?}");
+    let ran = status(&["--nagios", &host]);
+    assert!(ran.code == 2 && ran.stdout.contains("certificate_days=-"), "{}", ran.stdout);
+
+    // What the probe tries ends.
+    postfix.stop();
+    let ran = wait_for("a probe that is down", PATIENCE, || {
+        let ran = shown(&[&host]);
+        has(&ran, "probes ", "2 down, 1 up").then_some(ran)
+    });
+    assert!(ran.stdout.contains("probe door: "), "{}", ran.stdout);
+    postfix.start();
+    wait_for("the probe to be up again", PATIENCE, || has(&shown(&[&host]), "probes ", "1 down, 2 up").then_some(()));
 }
 
 /// All keys of all objects.

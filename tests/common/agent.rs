@@ -19,6 +19,7 @@ pub struct TestAgent {
     daemon: Option<Daemon>,
     binary: PathBuf,
     reads_everything: bool,
+    resolver: Option<PathBuf>,
     sandbox: Sandbox,
 }
 
@@ -41,7 +42,7 @@ impl TestAgent {
         let state = sandbox.mkdir("state", 0o750, Some(AGENT_UID));
         sandbox.write("config.yaml", &config(&state));
         let binary = executable(&sandbox);
-        Self { daemon: None, binary, reads_everything: false, sandbox }
+        Self { daemon: None, binary, reads_everything: false, resolver: None, sandbox }
     }
 
     /// The configuration for these instances: each with its own log, queue from wherever the agent finds it.
@@ -68,6 +69,11 @@ impl TestAgent {
     /// From its next start on it has CAP_DAC_READ_SEARCH, as the unit file may grant it for the spool source.
     pub fn reads_everything(&mut self) {
         self.reads_everything = true;
+    }
+
+    /// From its next start on this is its /etc/resolv.conf, and nobody else's.
+    pub fn resolver(&mut self, file: &Path) {
+        self.resolver = Some(file.to_owned());
     }
 
     pub fn sandbox(&self) -> &Sandbox {
@@ -215,7 +221,15 @@ impl TestAgent {
     pub fn unprivileged(&self, program: impl AsRef<OsStr>) -> Command {
         let groups: Vec<String> =
             ["postdrop", "adm"].iter().filter_map(|name| group_id(name)).map(|gid| gid.to_string()).collect();
-        let mut command = self.sandbox.command("setpriv");
+        const MOUNT: &str = r#"mount --bind "$1" /etc/resolv.conf && shift && exec "$@""#;
+        let mut command = match &self.resolver {
+            None => self.sandbox.command("setpriv"),
+            Some(file) => {
+                let mut outer = self.sandbox.command("unshare");
+                outer.args(["-m", "--propagation", "private", "sh", "-c", MOUNT, "sh"]).arg(file).arg("setpriv");
+                outer
+            }
+        };
         command.arg(format!("--reuid={AGENT_UID}")).arg(format!("--regid={AGENT_UID}"));
         command
             .arg(format!("--groups={}", groups.join(",")))

@@ -70,7 +70,9 @@ impl SnmpdBuilder {
 
 fn spawn(sandbox: &Sandbox, modules: &str) -> Daemon {
     let log = sandbox.path("snmpd.log");
-    let mut command = sandbox.command("snmpd");
+    // Another release, e.g. of Debian 13 (CONTRIBUTING.md).
+    let program = std::env::var_os("SNMPD").unwrap_or_else(|| "snmpd".into());
+    let mut command = sandbox.command(program);
     command.args(["-f", "-C", "-I", modules]).arg("-c").arg(sandbox.path("snmpd.conf")).arg("-Le");
     environment(&mut command, sandbox);
     Daemon::spawn("snmpd", &mut command, log)

@@ -23,7 +23,12 @@ impl TestTrapd {
 
     /// Prints names of POSTFIX-MIB.
     pub fn start_named() -> Self {
-        Self::spawn(&[], &[("MIBS", "POSTFIX-MIB".to_owned()), ("MIBDIRS", mib_path())], "", "%v")
+        Self::named_with("")
+    }
+
+    /// The same with more lines of configuration.
+    pub fn named_with(conf: &str) -> Self {
+        Self::spawn(&[], &[("MIBS", "POSTFIX-MIB".to_owned()), ("MIBDIRS", mib_path())], conf, "%v")
     }
 
     fn spawn(options: &[&str], environment: &[(&str, String)], conf: &str, format: &str) -> Self {

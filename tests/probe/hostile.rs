@@ -118,7 +118,7 @@ fn attack(time: Duration) {
     let failures =
         |shown: &mut Shown| (1..=50).map(|at| shown.number("postfixProbeFailures", &[at])).collect::<Vec<_>>();
     let all_failed = |shown: &mut Shown, least| failures(shown).into_iter().all(|n| n >= Some(least)).then_some(());
-    wait_for("every probe to fail twice", PATIENCE, || all_failed(&mut shown, 2));
+    wait_for("every probe to fail twice", PATIENCE * 4, || all_failed(&mut shown, 2));
     let warm = resident(agent.pid());
     let mut client = snmpd.udp();
     let (began, mut busy) = (Instant::now(), Vec::new());
@@ -127,7 +127,7 @@ fn attack(time: Duration) {
         busy.push(answers(&mut client, 500));
         most = most.max(resident(agent.pid()));
     }
-    wait_for("every probe to go on failing", PATIENCE, || all_failed(&mut shown, 4));
+    wait_for("every probe to go on failing", PATIENCE * 4, || all_failed(&mut shown, 4));
     let slowest = busy.iter().map(|(_, slowest)| *slowest).max().unwrap_or_default();
     let mut medians: Vec<Duration> = busy.iter().map(|(median, _)| *median).collect();
     medians.sort_unstable();

@@ -2,16 +2,12 @@
 //! configuration has it no longer; and the form in which rows are saved.
 
 use super::{
-    Watched,
     engine::{Growth, Machine},
-    tables::{Row, State},
+    watched::Watched,
 };
 use crate::config::alarm::{self, Alarm, Severity};
 use serde::{Deserialize, Serialize};
-use std::{
-    sync::Arc,
-    time::{Duration, Instant, SystemTime},
-};
+use std::time::Duration;
 
 /// An alarm, as far as managers see it.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
@@ -19,12 +15,12 @@ pub(super) struct About {
     pub(super) alarm: String,
     /// Object and rows: where these are others, it is another alarm of the same name.
     pub(super) watches: String,
-    condition: String,
+    pub(super) condition: String,
     pub(super) object: String,
     is_rate: bool,
-    raise: i64,
-    clear: i64,
-    severity: Severity,
+    pub(super) raise: i64,
+    pub(super) clear: i64,
+    pub(super) severity: Severity,
 }
 
 impl About {
@@ -43,7 +39,7 @@ impl About {
     }
 
     /// A value with what it is in.
-    fn with_unit(&self, value: i64) -> String {
+    pub(super) fn with_unit(&self, value: i64) -> String {
         let object = alarm::dictionary().by_name(&self.object);
         let label = object.and_then(|object| object.label(i32::try_from(value).ok()?));
         match (label, object.and_then(|object| object.units)) {
@@ -85,61 +81,5 @@ impl Kept {
         let at =
             |(at, value): &(u64, u64)| Some((now.checked_sub(Duration::from_millis(clock.checked_sub(*at)?))?, *value));
         Growth::resumed(self.samples.iter().map(at).collect::<Option<Vec<_>>>().unwrap_or_default(), now)
-    }
-}
-
-/// Milliseconds since 1970.
-pub(super) fn clock() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// postfixAlarmText.
-pub(super) fn text(key: &str, watched: &Watched) -> String {
-    let about = &watched.about;
-    let is = match watched.machine.value {
-        _ if watched.is_over => "no longer watched".to_owned(),
-        Some(value) => about.with_unit(value),
-        None => "not known".to_owned(),
-    };
-    format!("{key} is {is} ({})", about.condition)
-}
-
-/// A row of postfixAlarmTable.
-pub(super) fn shown(key: &str, watched: &Watched) -> Row {
-    let (machine, about) = (&watched.machine, &watched.about);
-    let gauge = |value: i64| u64::try_from(value).unwrap_or(0);
-    Row {
-        index: watched.index,
-        name: key.to_owned(),
-        condition: about.condition.clone(),
-        value: machine.value.map(gauge),
-        raise: gauge(about.raise),
-        clear: gauge(about.clear),
-        severity: about.severity,
-        state: match machine {
-            _ if watched.is_over => State::Normal,
-            Machine { value: None, .. } => State::Unknown,
-            Machine { raised: true, .. } => State::Raised,
-            Machine { raised: false, .. } => State::Normal,
-        },
-        since: watched.since,
-        raised: machine.count,
-        text: text(key, watched),
-    }
-}
-
-/// One that is met for the first time.
-pub(super) fn new(about: Arc<About>, index: u32, since: Instant) -> Watched {
-    Watched {
-        machine: Machine::default(),
-        about,
-        index,
-        growth: Growth::default(),
-        since,
-        away: Duration::ZERO,
-        sent: None,
-        seen: true,
-        is_over: false,
     }
 }

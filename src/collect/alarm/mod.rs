@@ -8,12 +8,17 @@
 //! a manager hears of every state at least once, and twice only where the agent was killed in between.
 
 mod engine;
+mod heartbeat;
 mod kept;
+#[cfg(test)]
+mod model;
+mod moment;
 mod notice;
 mod rows;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod watched;
 
 pub use notice::test_notification;
 pub use tables::TABLES;
@@ -24,15 +29,17 @@ use super::{
     registry::Registry,
 };
 use crate::{
-    agentx::{Notifier, Receipt},
+    agentx::Notifier,
     config::alarm,
     mib::{Dictionary, View},
     smi::Value,
 };
-use engine::{Growth, Machine, Rule, Told};
-use kept::{About, Kept, clock, shown, text};
+use engine::{Growth, Rule, Told};
+use heartbeat::Heartbeat;
+use kept::{About, Kept};
+use moment::Moment;
 use notice::{Desk, Kind};
-use rows::rows;
+use rows::{Look, Target};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
@@ -40,6 +47,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tables::{ALARMS, Row};
+use watched::{Watched, shown, text};
 
 /// See [`super::COLLECTORS`].
 pub static REGISTRATION: Registration = Registration {
@@ -47,13 +55,15 @@ pub static REGISTRATION: Registration = Registration {
     tables: TABLES,
     kinds: &[],
     host_kinds: &[],
-    make: |context| Box::new(Alarms::new(context)),
+    make: |context| Box::new(Alarms::new(context, Moment::now())),
 };
 
 /// From one look to the next.
 const INTERVAL: Duration = Duration::from_secs(5);
-/// While the master has not confirmed what was sent.
+/// While the master has not confirmed what was sent …
 const SOON: Duration = Duration::from_millis(100);
+/// … for so long: a master that takes longer is away.
+const ATTENTIVE: Duration = Duration::from_secs(2);
 /// So many thresholds on rows are watched; rows beyond are left out, and a condition of health says so.
 const ROWS: usize = 4_096;
 /// A row that is not there is forgotten after so long when it is not raised …
@@ -62,6 +72,8 @@ const FORGOTTEN: Duration = Duration::from_secs(86_400);
 const GIVEN_UP: Duration = Duration::from_secs(30 * 86_400);
 /// What happened to a row that is away now is told without its value after so long.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Names in use keep their indices; it is enough to say so as often.
+const TOUCHED: Duration = Duration::from_secs(3_600);
 /// Where rates are watched, their counters are saved so often.
 const SAVED: Duration = Duration::from_secs(300);
 /// The owner's time when it begins: samples of earlier runs are before it.
@@ -76,62 +88,23 @@ struct Saved {
     rows: BTreeMap<String, Kept>,
 }
 
-/// A machine and what belongs to it.
-struct Watched {
-    machine: Machine,
-    about: Arc<About>,
-    index: u32,
-    growth: Growth,
-    since: Instant,
-    /// How long there has been no value.
-    away: Duration,
-    /// What was sent and is not answered yet.
-    sent: Option<(bool, Receipt)>,
-    /// Whether this look came by.
-    seen: bool,
-    /// Nobody watches it any more; it stays until managers know that.
-    is_over: bool,
-}
-
-impl Watched {
-    /// A look; whether it was raised or cleared by it.
-    fn step(&mut self, rule: &Rule, value: Option<i64>, elapsed: Duration, now: Instant) -> bool {
-        let was_known = self.machine.value.is_some();
-        let changed = self.machine.step(rule, value, elapsed);
-        if changed || was_known != value.is_some() {
-            self.since = now;
-        }
-        self.away = if value.is_some() { Duration::ZERO } else { self.away.saturating_add(elapsed) };
-        changed
-    }
-
-    /// Nobody will watch it again.
-    fn end(&mut self) {
-        self.machine.raised = false;
-        self.machine.value = None;
-        self.is_over = true;
-    }
-
-    /// Whether nobody has to know of it.
-    fn is_done(&self) -> bool {
-        let told = !self.machine.raised && !self.machine.must_be_told();
-        told && (self.is_over || (!self.seen && self.away >= FORGOTTEN))
-    }
-}
-
 struct Alarms {
     context: Context,
-    dictionary: Dictionary,
     indices: Registry,
     /// What each alarm of the configuration is about, in its order.
     abouts: Vec<Arc<About>>,
+    /// Where that stands.
+    targets: Vec<Target>,
     /// By name of the alarm and of the row.
     watched: BTreeMap<String, Watched>,
     desk: Desk,
+    heartbeat: Heartbeat,
     started: Instant,
     /// The last look.
     last: Option<Instant>,
     last_saved: Instant,
+    last_sent: Option<Instant>,
+    touched: Option<Instant>,
     /// What could not be saved, as last said.
     unsaved: Option<String>,
     /// Rows left out at this look.
@@ -139,7 +112,7 @@ struct Alarms {
 }
 
 impl Alarms {
-    fn new(context: &Context) -> Self {
+    fn new(context: &Context, moment: Moment) -> Self {
         let saved: Saved = match context.state.load(FILE.0, FILE.1) {
             Ok(saved) => saved.unwrap_or_default(),
             Err(e) => {
@@ -147,35 +120,38 @@ impl Alarms {
                 Saved::default()
             }
         };
-        let now = Instant::now();
+        let now = moment.at;
+        let dictionary = Dictionary::new(&context.config.agentx.root, &[]);
         let mut alarms = Self {
             context: context.clone(),
-            dictionary: Dictionary::new(&context.config.agentx.root, &[]),
+            targets: context.config.alarms.0.iter().map(|alarm| Target::of(&dictionary, alarm)).collect(),
             indices: saved.indices.unwrap_or_else(|| Registry::new(1)),
             abouts: context.config.alarms.0.iter().map(|alarm| Arc::new(About::of(alarm))).collect(),
             watched: BTreeMap::new(),
             desk: Desk::default(),
+            heartbeat: Heartbeat::new(context.config.heartbeat),
             started: now,
             last: None,
             last_saved: now,
+            last_sent: None,
+            touched: None,
             unsaved: None,
             left_out: 0,
         };
-        alarms.resume(saved.rows, now);
+        alarms.resume(saved.rows, moment);
         alarms
     }
 
     /// Goes on with the rows of an earlier run. Those of an alarm that is no longer configured are over.
-    fn resume(&mut self, rows: BTreeMap<String, Kept>, now: Instant) {
-        let clock = clock();
+    fn resume(&mut self, rows: BTreeMap<String, Kept>, moment: Moment) {
         for (key, kept) in rows.into_iter().take(ROWS) {
             let Some(index) = self.indices.index(&key) else { continue };
             let is_it = |about: &&Arc<About>| about.alarm == kept.about.alarm && about.watches == kept.about.watches;
             let configured = self.abouts.iter().find(is_it).map(Arc::clone);
             let is_over = configured.is_none();
             let about = configured.unwrap_or_else(|| Arc::new(kept.about.clone()));
-            let mut watched = kept::new(about, index, now);
-            watched.growth = kept.growth(BEGIN, clock);
+            let mut watched = Watched::new(&key, about, index, moment.at);
+            watched.growth = kept.growth(BEGIN, moment.clock);
             watched.machine = kept.machine;
             watched.away = Duration::from_secs(kept.away);
             if is_over {
@@ -196,21 +172,37 @@ impl Alarms {
     }
 
     /// Looks at every condition; whether a state has changed.
-    fn look(&mut self, view: &View, now: Instant) -> bool {
+    fn look(&mut self, view: &View, moment: Moment) -> bool {
+        let now = moment.at;
         let elapsed = now.saturating_duration_since(self.last.unwrap_or(now));
         self.last = Some(now);
-        self.indices.turn(i64::try_from(clock() / 1_000).unwrap_or(i64::MAX));
+        self.indices.turn(i64::try_from(moment.clock / 1_000).unwrap_or(i64::MAX));
         self.left_out = 0;
         self.watched.values_mut().for_each(|watched| watched.seen = false);
         let config = Arc::clone(&self.context.config);
         let mut changed = false;
-        for (alarm, about) in config.alarms.0.iter().zip(self.abouts.clone()) {
+        let (mut look, mut key) = (Look::new(view, now), String::new());
+        let must_touch = self.touched.is_none_or(|at| now.saturating_duration_since(at) >= TOUCHED);
+        if must_touch {
+            self.touched = Some(now);
+        }
+        for (number, alarm) in config.alarms.0.iter().enumerate() {
             let rule = Rule::of(alarm);
-            for (label, value) in rows(&self.dictionary, view, alarm, now) {
-                let key = if label.is_empty() { alarm.name.clone() } else { format!("{}: {label}", alarm.name) };
+            let (Some(about), Some(target)) = (self.abouts.get(number).cloned(), self.targets.get(number)) else {
+                continue;
+            };
+            for (label, value) in look.rows(target, &alarm.when.rows) {
+                key.clone_from(&alarm.name);
+                if !label.is_empty() {
+                    key.push_str(": ");
+                    key.push_str(&label);
+                }
                 let value = (value, alarm.when.rate);
-                changed |= self.row(key, &rule, &about, value, elapsed, now);
+                changed |= self.row(&key, &rule, &about, value, elapsed, now);
             }
+        }
+        if must_touch {
+            self.watched.values().filter(|watched| watched.seen).for_each(|watched| self.indices.touch(watched.index));
         }
         changed | self.absent(elapsed, now)
     }
@@ -238,29 +230,31 @@ impl Alarms {
 
     fn row(
         &mut self,
-        key: String,
+        key: &str,
         rule: &Rule,
         about: &Arc<About>,
         (value, rate): (Option<Value>, Option<Duration>),
         elapsed: Duration,
         now: Instant,
     ) -> bool {
-        if !self.watched.contains_key(&key) {
-            let index = if self.watched.len() < ROWS { self.indices.index(&key) } else { None };
-            let Some(index) = index else {
-                self.left_out += 1;
-                return false;
-            };
-            self.watched.insert(key.clone(), kept::new(Arc::clone(about), index, now));
-        }
         let time = self.time(now);
-        let Some(watched) = self.watched.get_mut(&key) else { return false };
+        let watched = match self.watched.get_mut(key) {
+            Some(watched) => watched,
+            None => {
+                let index = if self.watched.len() < ROWS { self.indices.index(key) } else { None };
+                let Some(index) = index else {
+                    self.left_out += 1;
+                    return false;
+                };
+                let new = Watched::new(key, Arc::clone(about), index, now);
+                self.watched.entry(key.to_owned()).or_insert(new)
+            }
+        };
         if watched.is_over {
             // Its end is told first.
             return false;
         }
         watched.seen = true;
-        self.indices.touch(watched.index);
         let value = match rate {
             None => value.as_ref().and_then(rows::number),
             Some(window) => watched.growth.look(value.as_ref().and_then(rows::count), time, window),
@@ -268,13 +262,14 @@ impl Alarms {
         let changed = watched.step(rule, value, elapsed, now);
         if changed {
             let state = if watched.machine.raised { "raised" } else { "cleared" };
-            tracing::warn!(alarm = key, "{state}: {}", text(&key, watched));
+            tracing::warn!(alarm = key, "{state}: {}", text(key, watched));
         }
         changed
     }
 
     /// Takes receipts, and sends what managers do not know; whether that must be saved.
-    fn tell(&mut self, notifier: &Notifier, now: Instant) {
+    fn tell(&mut self, notifier: &Notifier, moment: Moment) {
+        let now = moment.at;
         let mut moved = false;
         for watched in self.watched.values_mut() {
             let Some((raised, receipt)) = &watched.sent else { continue };
@@ -305,9 +300,12 @@ impl Alarms {
                 self.desk.hold_back();
             }
         }
+        if !ready.is_empty() {
+            self.last_sent = Some(now);
+        }
         if moved || !ready.is_empty() {
             // Before it is sent: after a kill it is told again rather than never.
-            self.save();
+            self.save(moment);
         }
         for (key, kind) in ready {
             let Some(watched) = self.watched.get_mut(&key) else { continue };
@@ -325,14 +323,18 @@ impl Alarms {
         if let Some(summary) = self.desk.summary(&root, raised as u64, now) {
             notifier.send(summary);
         }
+        if let Some(beat) = self.heartbeat.beat(&root, &self.context.publisher.view(), raised as u64, now) {
+            notifier.send(beat);
+        }
     }
 
     fn publish(&mut self) {
-        let watched = || self.watched.iter().filter(|(_, watched)| !watched.is_over);
-        let rows: Vec<Row> = watched().map(|(key, watched)| shown(key, watched)).collect();
+        let shown = self.watched.iter_mut().filter(|(_, watched)| !watched.is_over);
+        let rows: Vec<Row> = shown.map(|(key, watched)| watched::shown(key, watched)).collect();
+        let watched = self.watched.iter().filter(|(_, watched)| !watched.is_over);
         let mut conditions: Vec<Condition> = rows
             .iter()
-            .zip(watched())
+            .zip(watched)
             // postfixHealth has what raised an alarm on it, and would never be well again for the alarm alone.
             .filter(|(_, (_, watched))| watched.machine.raised && watched.about.object != "postfixHealth")
             .map(|(row, _)| Condition {
@@ -341,7 +343,7 @@ impl Alarms {
                     alarm::Severity::Critical => HealthSeverity::Critical,
                 },
                 subject: Subject::Alarm,
-                text: row.text.clone(),
+                text: String::from_utf8_lossy(&row.text).into_owned(),
             })
             .collect();
         if self.left_out > 0 {
@@ -355,10 +357,11 @@ impl Alarms {
         self.context.publisher.publish([ALARMS.fragment(&rows)]);
     }
 
-    fn save(&mut self) {
-        let now = Instant::now();
-        let (time, clock) = (self.time(now), clock());
-        let rows = self.watched.iter().map(|(key, watched)| (key.clone(), Kept::of(watched, time, clock))).collect();
+    fn save(&mut self, moment: Moment) {
+        let now = moment.at;
+        let time = self.time(now);
+        let kept = |(key, watched): (&String, &Watched)| (key.clone(), Kept::of(watched, time, moment.clock));
+        let rows = self.watched.iter().map(kept).collect();
         let saved = Saved { indices: Some(self.indices.clone()), rows };
         self.last_saved = now;
         let error = self.context.state.save(FILE.0, FILE.1, &saved).err().map(|e| e.to_string());
@@ -372,35 +375,46 @@ impl Alarms {
     }
 }
 
+impl Alarms {
+    fn turn(&mut self, moment: Moment) -> Next {
+        let now = moment.at;
+        // Between two looks only receipts are taken.
+        if self.last.is_none_or(|last| now.saturating_duration_since(last) >= INTERVAL) {
+            let view = self.context.publisher.view();
+            let changed = self.look(&view, moment);
+            // A number that a row was given is its own for ever.
+            let is_old = now.saturating_duration_since(self.last_saved) >= SAVED
+                && self.context.config.alarms.0.iter().any(|alarm| alarm.when.rate.is_some());
+            if (changed || is_old || self.indices.must_be_saved()) && self.context.notifier.is_some() {
+                self.save(moment);
+            }
+            self.publish();
+        }
+        let Some(notifier) = self.context.notifier.clone() else { return Next::After(INTERVAL) };
+        self.tell(&notifier, moment);
+        let is_attentive = self.last_sent.is_some_and(|at| now.saturating_duration_since(at) < ATTENTIVE);
+        let waits = is_attentive && self.watched.values().any(|watched| watched.sent.is_some());
+        Next::After(if waits { SOON } else { INTERVAL })
+    }
+
+    fn end(&mut self, moment: Moment) {
+        if let Some(notifier) = self.context.notifier.clone() {
+            self.tell(&notifier, moment);
+            self.save(moment);
+        }
+    }
+}
+
 impl Collector for Alarms {
     fn name(&self) -> &'static str {
         "alarm"
     }
 
     fn refresh(&mut self) -> Next {
-        let now = Instant::now();
-        // Between two looks only receipts are taken.
-        if self.last.is_none_or(|last| now.saturating_duration_since(last) >= INTERVAL) {
-            let view = self.context.publisher.view();
-            let changed = self.look(&view, now);
-            // A number that a row was given is its own for ever.
-            let is_old = now.saturating_duration_since(self.last_saved) >= SAVED
-                && self.context.config.alarms.0.iter().any(|alarm| alarm.when.rate.is_some());
-            if (changed || is_old || self.indices.must_be_saved()) && self.context.notifier.is_some() {
-                self.save();
-            }
-            self.publish();
-        }
-        let Some(notifier) = self.context.notifier.clone() else { return Next::After(INTERVAL) };
-        self.tell(&notifier, now);
-        let waits = self.watched.values().any(|watched| watched.sent.is_some());
-        Next::After(if waits { SOON } else { INTERVAL })
+        self.turn(Moment::now())
     }
 
     fn finish(&mut self) {
-        if let Some(notifier) = self.context.notifier.clone() {
-            self.tell(&notifier, Instant::now());
-            self.save();
-        }
+        self.end(Moment::now());
     }
 }

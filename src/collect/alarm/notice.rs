@@ -6,7 +6,7 @@
 use super::tables::{ENTRY, Row};
 use crate::{
     agentx::{Notification, NotificationError},
-    smi::{Oid, Value},
+    smi::{Octets, Oid, Value},
 };
 use std::{
     collections::BTreeMap,
@@ -36,6 +36,7 @@ pub(super) enum Kind {
     ProbeUp = 12,
     CertificateExpiring = 13,
     Panic = 14,
+    Heartbeat = 15,
 }
 
 impl Kind {
@@ -61,7 +62,7 @@ impl Kind {
 /// The notification of this kind about this row.
 pub(super) fn notification(root: &Oid, kind: Kind, row: &Row) -> Result<Notification, NotificationError> {
     let object = |column, value| (root.child(ENTRY).child(&[column, row.index]), value);
-    let text = |text: &str| Value::OctetString(crate::mib::text(text, 255));
+    let text = |text: &Octets| Value::OctetString(text.clone());
     let gauge = |value: u64| Value::Gauge32(u32::try_from(value).unwrap_or(u32::MAX));
     let objects = [
         object(2, text(&row.name)),

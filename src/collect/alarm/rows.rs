@@ -3,61 +3,112 @@
 use super::engine::Count;
 use crate::{
     config::alarm::{Alarm, Rows},
-    mib::{Dictionary, View},
+    mib::{Dictionary, Object, View},
     smi::{Objects, Oid, Value},
 };
-use std::time::Instant;
+use rustc_hash::FxHashMap;
+use std::{rc::Rc, time::Instant};
 
-/// The rows a condition is about: what each is called, and the value where there is one. A row that was asked for by name
-/// or index is among them although it is not there.
-pub(super) fn rows(dictionary: &Dictionary, view: &View, alarm: &Alarm, now: Instant) -> Vec<(String, Option<Value>)> {
-    let object = alarm.when.object;
-    let Some(column) = dictionary.oid(object, &[]) else { return Vec::new() };
-    let get = |index: &[u32]| view.get(&column.child(index), now).ok();
-    let names = dictionary.by_name(object).and_then(|found| {
-        let is_name = |other: &crate::mib::Object| {
-            other.table == found.table && other.syntax == "SnmpAdminString" && other.name.ends_with("Name")
-        };
-        dictionary.objects().filter(|(_, other)| is_name(other)).map(|(oid, _)| oid.clone()).next()
-    });
-    let name = |index: &[u32]| -> Option<String> {
-        match view.get(&names.as_ref()?.child(index), now).ok()? {
-            Value::OctetString(octets) => Some(String::from_utf8_lossy(&octets).into_owned()),
-            _ => None,
-        }
-    };
-    // A service that may have one process has all it may have whenever it runs: whoever wants to hear of that names it.
-    let of_limit = object == "postfixServiceProcessPercent";
-    let limit = dictionary.oid("postfixServiceProcessLimit", &[]).filter(|_| of_limit);
-    let is_single = |index: &[u32]| {
-        let limit = limit.as_ref().and_then(|limit| view.get(&limit.child(index), now).ok());
-        matches!(limit, Some(Value::Gauge32(1)))
-    };
-    let dotted = |index: &[u32]| index.iter().map(u32::to_string).collect::<Vec<_>>().join(".");
-    match &alarm.when.rows {
-        Rows::Scalar => vec![(String::new(), get(&[0]))],
-        Rows::Index(index) => vec![(dotted(index), get(index))],
-        Rows::All => walk(view, &column, now)
-            .filter(|(index, _)| !is_single(index))
-            .map(|(index, value)| (name(&index).unwrap_or_else(|| dotted(&index)), Some(value)))
-            .collect(),
-        Rows::Name(pattern) => {
-            let mut found: Vec<(String, Option<Value>)> = Vec::new();
-            for (index, value) in names.iter().flat_map(|names| walk(view, names, now)) {
-                if let Value::OctetString(octets) = value
-                    && let text = String::from_utf8_lossy(&octets)
-                    && is_like(&text, pattern)
-                    && !(pattern.contains('*') && is_single(&index))
-                {
-                    found.push((text.into_owned(), get(&index)));
+/// Where what a condition is about stands.
+#[derive(Debug)]
+pub(super) struct Target {
+    column: Option<Oid>,
+    /// The column with the names of its rows.
+    names: Option<Oid>,
+    /// postfixServiceProcessLimit, for a condition on its percentage.
+    limit: Option<Oid>,
+}
+
+impl Target {
+    pub(super) fn of(dictionary: &Dictionary, alarm: &Alarm) -> Self {
+        let object = alarm.when.object;
+        let names = dictionary.by_name(object).and_then(|found| {
+            let is_name = |other: &Object| {
+                other.table == found.table && other.syntax == "SnmpAdminString" && other.name.ends_with("Name")
+            };
+            dictionary.objects().find(|(_, other)| is_name(other)).map(|(oid, _)| oid.clone())
+        });
+        let of_limit = object == "postfixServiceProcessPercent";
+        let limit = dictionary.oid("postfixServiceProcessLimit", &[]).filter(|_| of_limit);
+        Self { column: dictionary.oid(object, &[]), names, limit }
+    }
+}
+
+/// The names of a table's rows by their indices, ascending.
+type Names = Rc<[(Vec<u32>, Rc<str>)]>;
+
+/// One look at a View: the names of each table are read once, however many conditions are about it.
+pub(super) struct Look<'a> {
+    view: &'a View,
+    now: Instant,
+    names: FxHashMap<Oid, Names>,
+}
+
+impl<'a> Look<'a> {
+    pub(super) fn new(view: &'a View, now: Instant) -> Self {
+        Self { view, now, names: FxHashMap::default() }
+    }
+
+    /// The rows a condition is about: what each is called, and the value where there is one. A row that was asked for by
+    /// name or index is among them although it is not there.
+    pub(super) fn rows(&mut self, target: &Target, rows: &Rows) -> Vec<(Rc<str>, Option<Value>)> {
+        let Some(column) = &target.column else { return Vec::new() };
+        let get = |look: &Self, index: &[u32]| look.view.get(&column.child(index), look.now).ok();
+        match rows {
+            Rows::Scalar => vec![("".into(), get(self, &[0]))],
+            Rows::Index(index) => vec![(dotted(index), get(self, index))],
+            Rows::All => {
+                let names = self.names(target);
+                let name = |index: &Vec<u32>| {
+                    let found = names.binary_search_by(|(at, _)| at.cmp(index)).ok();
+                    found.and_then(|found| names.get(found)).map_or_else(|| dotted(index), |(_, name)| name.clone())
+                };
+                walk(self.view, column, self.now)
+                    .filter(|(index, _)| !self.is_single(target, index))
+                    .map(|(index, value)| (name(&index), Some(value)))
+                    .collect()
+            }
+            Rows::Name(pattern) => {
+                let is_pattern = pattern.contains('*');
+                let names = self.names(target);
+                let found = names
+                    .iter()
+                    .filter(|(_, name)| if is_pattern { is_like(name, pattern) } else { **name == **pattern });
+                let mut found: Vec<_> = found
+                    .filter(|(index, _)| !is_pattern || !self.is_single(target, index))
+                    .map(|(index, name)| (name.clone(), get(self, index)))
+                    .collect();
+                if found.is_empty() && !is_pattern {
+                    found.push((pattern.as_str().into(), None));
                 }
+                found
             }
-            if found.is_empty() && !pattern.contains('*') {
-                found.push((pattern.clone(), None));
-            }
-            found
         }
     }
+
+    fn names(&mut self, target: &Target) -> Names {
+        let Some(column) = &target.names else { return Rc::new([]) };
+        if let Some(known) = self.names.get(column) {
+            return Rc::clone(known);
+        }
+        let text = |(index, value)| match value {
+            Value::OctetString(octets) => Some((index, String::from_utf8_lossy(&octets).into())),
+            _ => None,
+        };
+        let names: Names = walk(self.view, column, self.now).filter_map(text).collect();
+        self.names.insert(column.clone(), Rc::clone(&names));
+        names
+    }
+
+    /// A service that may have one process has all it may have whenever it runs: whoever wants to hear of that names it.
+    fn is_single(&self, target: &Target, index: &[u32]) -> bool {
+        let limit = target.limit.as_ref().and_then(|limit| self.view.get(&limit.child(index), self.now).ok());
+        matches!(limit, Some(Value::Gauge32(1)))
+    }
+}
+
+fn dotted(index: &[u32]) -> Rc<str> {
+    index.iter().map(u32::to_string).collect::<Vec<_>>().join(".").into()
 }
 
 /// The cells of one column, with their indices.

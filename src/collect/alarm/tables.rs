@@ -2,7 +2,8 @@
 
 use crate::{
     config::alarm::Severity,
-    mib::{AnyTable, Get, Index, Table, column, text},
+    mib::{AnyTable, Get, Index, Table, column},
+    smi::Octets,
 };
 use std::time::Instant;
 
@@ -17,8 +18,8 @@ pub(super) static ALARMS: Table<Row> = Table {
     entry: ENTRY,
     index: |r| Index::from_slice(&[r.index]),
     columns: &[
-        column(2, "postfixAlarmName", Get::Text(|r| Some(text(&r.name, 255)))),
-        column(3, "postfixAlarmObject", Get::Text(|r| Some(text(&r.condition, 255)))),
+        column(2, "postfixAlarmName", Get::Text(|r| Some(r.name.clone()))),
+        column(3, "postfixAlarmObject", Get::Text(|r| Some(r.condition.clone()))),
         column(4, "postfixAlarmValue", Get::Gauge32(|r| r.value)),
         column(5, "postfixAlarmRaise", Get::Gauge32(|r| Some(r.raise))),
         column(6, "postfixAlarmClear", Get::Gauge32(|r| Some(r.clear))),
@@ -26,7 +27,7 @@ pub(super) static ALARMS: Table<Row> = Table {
         column(8, "postfixAlarmState", Get::Integer(|r| Some(r.state as i32))),
         column(9, "postfixAlarmSince", Get::Age(|r| Some(r.since))),
         column(10, "postfixAlarmRaises", Get::Counter32(|r| Some(r.raised))),
-        column(11, "postfixAlarmText", Get::Text(|r| Some(text(&r.text, 255)))),
+        column(11, "postfixAlarmText", Get::Text(|r| Some(r.text.clone()))),
     ],
 };
 
@@ -41,8 +42,8 @@ pub(super) enum State {
 /// One threshold on one row.
 pub(super) struct Row {
     pub(super) index: u32,
-    pub(super) name: String,
-    pub(super) condition: String,
+    pub(super) name: Octets,
+    pub(super) condition: Octets,
     pub(super) value: Option<u64>,
     pub(super) raise: u64,
     pub(super) clear: u64,
@@ -50,5 +51,5 @@ pub(super) struct Row {
     pub(super) state: State,
     pub(super) since: Instant,
     pub(super) raised: u64,
-    pub(super) text: String,
+    pub(super) text: Octets,
 }

@@ -155,7 +155,7 @@ fn a_thousand_at_once_are_bounded_and_summed_up() {
 }
 
 /// What stands in for the queue collector.
-static QUEUES: Table<(u32, &'static str, u64)> = Table {
+pub(super) static QUEUES: Table<(u32, &'static str, u64)> = Table {
     name: "postfixQueueTable",
     entry: &[1, 4, 1, 1],
     index: |r| Index::from_slice(&[1, r.0]),
@@ -174,26 +174,35 @@ fn alarms(directory: &std::path::Path) -> Alarms {
 }
 
 fn configured(directory: &std::path::Path, list: &str) -> (Alarms, Notifications) {
+    started(directory, list, Moment::now())
+}
+
+pub(super) fn started(directory: &std::path::Path, list: &str, moment: Moment) -> (Alarms, Notifications) {
     let config = Arc::new(crate::config::parse(list, "test").unwrap());
     let publisher = Publisher::new(Config::default().agentx.root, &crate::collect::catalogue());
     let health = Health::new(publisher.clone(), AgentCounters::default());
     let state = StateDirectory::open(directory).unwrap();
     let (notifier, notifications) = crate::agentx::notifications(Default::default(), Arc::default());
     let context = Context { notifier: Some(notifier), ..Context::new(config, publisher, health, state) };
-    (Alarms::new(&context), notifications)
+    (Alarms::new(&context, moment), notifications)
+}
+
+/// The rows' objects at the default root.
+pub(super) fn alarm_dictionary() -> &'static Dictionary {
+    alarm::dictionary()
 }
 
 fn state(alarms: &Alarms, index: u32) -> Option<Value> {
-    let name = alarms.dictionary.oid("postfixAlarmState", &[index]).unwrap();
+    let name = alarm_dictionary().oid("postfixAlarmState", &[index]).unwrap();
     alarms.context.publisher.view().get(&name, Instant::now()).ok()
 }
 
 fn look(alarms: &mut Alarms, rows: &[(u32, &'static str, u64)]) {
     alarms.context.publisher.publish([QUEUES.fragment(rows)]);
     let view = alarms.context.publisher.view();
-    alarms.look(&view, Instant::now());
+    alarms.look(&view, Moment::now());
     let notifier = alarms.context.notifier.clone().unwrap();
-    alarms.tell(&notifier, Instant::now());
+    alarms.tell(&notifier, Moment::now());
     alarms.publish();
 }
 
@@ -236,7 +245,7 @@ fn take(agent: &mut Alarms, sent: &mut Notifications) -> Vec<u32> {
         numbers.push(*name.as_slice().last().unwrap());
     }
     let notifier = agent.context.notifier.clone().unwrap();
-    agent.tell(&notifier, Instant::now());
+    agent.tell(&notifier, Moment::now());
     numbers
 }
 
@@ -273,7 +282,7 @@ fn a_row_that_stays_away_is_forgotten_after_a_day_and_a_raised_one_is_over_after
     let view = agent.context.publisher.view();
     let begin = Instant::now();
     let at = |agent: &mut Alarms, hours: u64| {
-        agent.look(&view, begin + Duration::from_secs(hours * 3_600));
+        agent.look(&view, Moment { at: begin + Duration::from_secs(hours * 3_600), ..Moment::now() });
         agent.watched.keys().cloned().collect::<Vec<_>>()
     };
     assert_eq!(at(&mut agent, 1).len(), 4);
@@ -283,7 +292,7 @@ fn a_row_that_stays_away_is_forgotten_after_a_day_and_a_raised_one_is_over_after
     assert!(agent.watched[left[0]].machine.raised, "absence clears nothing");
     at(&mut agent, 31 * 24);
     let notifier = agent.context.notifier.clone().unwrap();
-    agent.tell(&notifier, Instant::now());
+    agent.tell(&notifier, Moment::now());
     assert_eq!(take(&mut agent, &mut sent), [2]);
     assert_eq!(agent.watched.keys().collect::<Vec<_>>(), ["hold: postfix hold"]);
 }
@@ -293,7 +302,7 @@ fn a_rate_goes_on_after_a_restart_with_what_came_meanwhile_spread_over_the_time_
     let (window, hour) = (Duration::from_secs(60), 3_600_000);
     let count = |value| Some(Count { value, is_wide: false });
     let about = Arc::new(About::of(&alarm("rate(postfixMailBounced[*]) > 10/m", None, 0)));
-    let mut watched = kept::new(about, 1, Instant::now());
+    let mut watched = Watched::new("a", about, 1, Instant::now());
     watched.growth.look(count(100), Duration::from_secs(1_000), window);
     let kept = serde_json::to_vec(&Kept::of(&watched, Duration::from_secs(1_005), 9 * hour)).unwrap();
     let kept: Kept = serde_json::from_slice(&kept).unwrap();
@@ -313,8 +322,8 @@ fn every_notification_stands_in_the_mib_with_the_objects_that_are_sent() {
     let dictionary = Dictionary::new(&root, &[]);
     let row = Row {
         index: 7,
-        name: "n".into(),
-        condition: "c".into(),
+        name: shown_text("n", 9),
+        condition: shown_text("c", 9),
         value: Some(1),
         raise: 2,
         clear: 3,
@@ -322,7 +331,7 @@ fn every_notification_stands_in_the_mib_with_the_objects_that_are_sent() {
         state: State::Raised,
         since: Instant::now(),
         raised: 0,
-        text: "t".into(),
+        text: shown_text("t", 9),
     };
     let kinds = [
         ("postfixAlarmRaised", Kind::AlarmRaised),
@@ -339,6 +348,7 @@ fn every_notification_stands_in_the_mib_with_the_objects_that_are_sent() {
         ("postfixProbeUp", Kind::ProbeUp),
         ("postfixCertificateExpiring", Kind::CertificateExpiring),
         ("postfixPanic", Kind::Panic),
+        ("postfixHeartbeat", Kind::Heartbeat),
     ];
     let text = crate::mib::POSTFIX_MIB_TEXT;
     assert_eq!(text.matches(" NOTIFICATION-TYPE\n").count(), kinds.len());
@@ -350,6 +360,11 @@ fn every_notification_stands_in_the_mib_with_the_objects_that_are_sent() {
             desk.summary(&root, 1, Instant::now()).unwrap()
         } else if kind == Kind::Test {
             test_notification(&root).unwrap()
+        } else if kind == Kind::Heartbeat {
+            let publisher = Publisher::new(root.clone(), &crate::collect::catalogue());
+            let _health = Health::new(publisher.clone(), AgentCounters::default());
+            let mut heart = Heartbeat::new(Some(Duration::from_secs(60)));
+            heart.beat(&root, &publisher.view(), 1, Instant::now()).unwrap()
         } else {
             notification(&root, kind, &row).unwrap()
         };

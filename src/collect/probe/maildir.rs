@@ -9,7 +9,10 @@ use super::{
     run::{Mail, Verdict},
 };
 use rustc_hash::{FxHashMap, FxHasher};
-use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::{
+    fs::{AtFlags, Mode, OFlags},
+    io::Errno,
+};
 use std::{
     ffi::{CString, OsStr},
     fs::File,
@@ -52,10 +55,9 @@ pub fn look(maildir: &Path, mail: &Mail, foreign: &mut Foreign) -> Result<Look, 
     let mut budget = LOOKS;
     for part in ["new", "cur"] {
         let path = maildir.join(part);
-        let failed = |e: rustix::io::Errno| Fault::File { path: path.display().to_string(), source: e.into() };
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let directory = rustix::fs::open(&path, flags, Mode::empty()).map_err(failed)?;
-        let names = list(&directory).map_err(failed)?;
+        let directory = rustix::fs::open(&path, flags, Mode::empty()).map_err(|e| failed(&path, e))?;
+        let names = list(&directory).map_err(|e| failed(&path, e))?;
         for name in names {
             let key = hash(&name);
             if let Some(seen) = foreign.0.get_mut(&key) {
@@ -100,7 +102,7 @@ fn hash(name: &CString) -> u64 {
 }
 
 /// Names, the newest last as Maildir names sort by time; looked at from the end.
-fn list(directory: &OwnedFd) -> Result<Vec<CString>, rustix::io::Errno> {
+fn list(directory: &OwnedFd) -> Result<Vec<CString>, Errno> {
     let mut names = Vec::new();
     for entry in rustix::fs::Dir::read_from(directory)? {
         let entry = entry?;
@@ -128,13 +130,81 @@ fn read(directory: &OwnedFd, name: &CString) -> io::Result<Option<Vec<u8>>> {
     Ok(Some(octets))
 }
 
-/// Unlinks our messages. One that is gone already is gone.
+/// Unlinks our messages, wherever a reader has moved them meanwhile. One that is gone already is gone.
 pub fn remove(files: &[PathBuf]) -> Result<(), Fault> {
     for file in files {
         match rustix::fs::unlinkat(rustix::fs::CWD, file, AtFlags::empty()) {
-            Ok(()) | Err(rustix::io::Errno::NOENT) => {}
-            Err(e) => return Err(Fault::File { path: file.display().to_string(), source: e.into() }),
+            Ok(()) => {}
+            Err(Errno::NOENT) => remove_moved(file)?,
+            Err(e) => return Err(failed(file, e)),
         }
     }
     Ok(())
+}
+
+/// So often it may be moved while we look for it.
+const MOVES: usize = 3;
+
+/// A reader moves a message from new to cur and changes the flags behind its name whenever it likes; what stands before them
+/// stays.
+fn remove_moved(file: &Path) -> Result<(), Fault> {
+    let (Some(name), Some(maildir)) = (file.file_name(), file.parent().and_then(Path::parent)) else { return Ok(()) };
+    let wanted = unique(name.as_bytes());
+    for _ in 0..MOVES {
+        let mut is_there = false;
+        // In the order in which it moves.
+        for part in ["new", "cur"] {
+            let path = maildir.join(part);
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let directory = rustix::fs::open(&path, flags, Mode::empty()).map_err(|e| failed(&path, e))?;
+            let names = list(&directory).map_err(|e| failed(&path, e))?;
+            for name in names.iter().filter(|name| unique(name.as_bytes()) == wanted) {
+                is_there = true;
+                match rustix::fs::unlinkat(&directory, name, AtFlags::empty()) {
+                    Ok(()) => return Ok(()),
+                    Err(Errno::NOENT) => {}
+                    Err(e) => return Err(failed(&path, e)),
+                }
+            }
+        }
+        if !is_there {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// A name without what readers add: flags behind a colon, Dovecot's sizes behind a comma.
+fn unique(name: &[u8]) -> &[u8] {
+    name.split(|octet| matches!(octet, b':' | b',')).next().unwrap_or(name)
+}
+
+fn failed(path: &Path, error: Errno) -> Fault {
+    Fault::File { path: path.display().to_string(), source: error.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    /// A reader was quicker: the message is in cur by now, with flags.
+    #[test]
+    fn what_a_reader_has_moved_is_removed_where_it_is_and_nothing_else() {
+        let maildir = tempfile::tempdir().unwrap();
+        for part in ["new", "cur"] {
+            fs::create_dir(maildir.path().join(part)).unwrap();
+        }
+        let file = |name: &str| maildir.path().join(name);
+        for name in ["cur/1.a.vm:2,", "cur/2.a.vm,S=5,W=6:2,S", "cur/1.a.vmx:2,", "new/1.a.vm.other", "cur/3.a.vm:2,S"]
+        {
+            fs::write(file(name), "x").unwrap();
+        }
+        remove(&[file("new/1.a.vm"), file("new/2.a.vm"), file("cur/3.a.vm:2,"), file("new/4.a.vm")]).unwrap();
+        let left = |part: &str| {
+            let names = fs::read_dir(file(part)).unwrap().flatten();
+            names.map(|entry| entry.file_name().into_string().unwrap()).collect::<Vec<_>>()
+        };
+        assert_eq!((left("new"), left("cur")), (vec!["1.a.vm.other".into()], vec!["1.a.vmx:2,".into()]));
+    }
 }
