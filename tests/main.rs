@@ -27,6 +27,7 @@ mod probe;
 mod process;
 mod queue;
 mod replaced;
+mod service;
 mod snmp;
 mod snmpd;
 mod standard;

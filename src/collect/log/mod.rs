@@ -204,7 +204,10 @@ impl LogCollector {
 
     /// Takes over who there is and where they log.
     fn arrange(&mut self, list: InstanceList) {
-        let places = Places::of(&list);
+        let begun = |origin: &Origin| {
+            self.absent.streams.contains_key(&origin.name()) || self.streams.iter().any(|s| s.origin == *origin)
+        };
+        let places = Places::of(&list, begun);
         let mut sources = self.park();
         let mut wanted: Vec<(Origin, Vec<usize>, bool)> = places.streams;
         for (position, instance) in list.iter().enumerate() {
@@ -223,6 +226,7 @@ impl LogCollector {
             if disabled {
                 source.disabled();
             }
+            source.remark(places.instead.get(&position).map_or("", String::as_str));
             let nowhere = places.nowhere.get(&position).cloned();
             let quiet = instance.is_disabled();
             let totals = instance.settings.totals && !quiet;
@@ -271,7 +275,7 @@ impl LogCollector {
         self.admissions.arrange(&self.streams, &mut self.absent.streams, |origin, saved| {
             Stream::new(origin, 0, saved, false, olddir, patience)
         });
-        for warning in places.warnings {
+        for warning in places.warnings.iter().chain(places.instead.values()) {
             tracing::warn!("{warning}");
         }
         self.refuse_twins();
@@ -443,6 +447,7 @@ impl LogCollector {
         for (position, member) in self.members.iter_mut().enumerate().filter(|(_, m)| !m.disabled) {
             let streams = || self.streams.iter().filter(|s| s.twin_of.is_none() && s.users.contains(&position));
             let error = streams().find_map(|s| s.error.as_ref()).or(member.nowhere.as_ref());
+            let denied = streams().find(|s| s.error.is_some()).is_some_and(|s| s.denied);
             let through = streams().all(|s| s.caught_up);
             // Another log of the same instance may be understood.
             let mut complaints = streams().map(|s| s.foreign.as_ref());
@@ -459,6 +464,7 @@ impl LogCollector {
                     member.source.disabled();
                     false
                 }
+                Some(error) if denied => !member.source.denied(error) && through,
                 Some(error) => !member.source.failure(error) && through,
                 None if through => {
                     if due || !member.known {

@@ -335,7 +335,7 @@ fn place(conf: &SnmpdConf, reader: &Reader) -> PathBuf {
         _ => None,
     };
     match conf.directories.iter().find(|directory| directory.is_dir()) {
-        Some(directory) => directory.join("postfix-agentx.conf"),
+        Some(directory) => advice::own_piece(directory),
         None => view.map_or_else(|| reader.place.file.to_path_buf(), |place| Path::new(&*place.file).to_owned()),
     }
 }
