@@ -72,7 +72,8 @@ unit() { # unit SUITE
     drop_in network "$(cat packaging/network.conf)"
     inside 'systemctl restart postfix-agentx'
     wait_for 'the spool' 60 inside "snmpwalk -v2c -c public -Oqv 127.0.0.1 $root.1.1.3.1.3 | grep -q spool"
-    inside 'cp /etc/postfix-agentx/config.yaml /root/config.yaml; printf "probes:\n  - { name: local, every: 10s, smtp: { host: 127.0.0.1, tls: none } }\n" >>/etc/postfix-agentx/config.yaml; postfix-agentx probe local' || fail 'probe'
+    inside 'cp /etc/postfix-agentx/config.yaml /root/config.yaml; printf "probes:\n  - { name: local, kind: smtp, smtp: { host: 127.0.0.1, port: 25 } }\n" >>/etc/postfix-agentx/config.yaml; systemctl reload postfix-agentx'
+    wait_for 'a probe' 90 inside 'snmpwalk -v2c -c public -m POSTFIX-MIB -Oqv localhost postfixProbeStatus | grep -q up'
     inside 'cp /root/config.yaml /etc/postfix-agentx/config.yaml; rm -r /etc/systemd/system/postfix-agentx.service.d; systemctl daemon-reload; systemctl restart postfix-agentx'
     wait_for 'the service' 20 served
     wait_for 'postfixHealth ok' 60 healthy

@@ -122,8 +122,9 @@ healthy() { [[ $(get 1.1.1.1.0) == 1 ]]; }
 served() { [[ $(property ActiveState) == active && $(property StatusText) == serves\ through\ snmpd* ]]; }
 starts_of_snmpd() { inside 'journalctl -u snmpd -o cat | grep -c "^Started snmpd" || true'; }
 mail() { inside 'for n in 1 2 3; do printf "Subject: $n\n\nx\n" | sendmail root@localhost; done'; }
-# postfixTotalReceived…: received messages.
-received() { inside "postfix-agentx status --json -s 0" | tr -d ' \n' | grep -oE '"receivedMessages":[0-9]+|"received":[0-9]+' | head -1 | grep -oE '[0-9]+$'; }
+named() { inside "snmpget -v2c -c public -Oqv -m POSTFIX-MIB 127.0.0.1 $1"; }
+received() { named postfixTotalReceived.0; }
+has_mail() { (($(received) >= 3)); }
 
 snippet=/etc/snmp/snmpd.conf.d/postfix-agentx.conf
 
@@ -172,7 +173,7 @@ neighbour() {
 }
 
 upgrade() {
-    wait_for 'received mail' 30 test "$(received)" -gt 0
+    wait_for 'received mail' 30 has_mail
     local before after pid
     before=$(received) pid=$(property MainPID)
     inside 'printf "\nlog: { senders: 7 }\n" >>/etc/postfix-agentx/config.yaml; cd /root; dpkg -i postfix-agentx_*.deb' >/dev/null 2>&1
@@ -236,8 +237,9 @@ rpm_package() {
     wait_for 'the service' 20 served
     wait_for 'postfixHealth ok' 90 healthy
     inside 'postfix-agentx check' >"$tree.check" || { cat "$tree.check"; fail check; }
+    named_walk
     mail
-    wait_for 'received mail' 30 test "$(received)" -gt 0
+    wait_for 'received mail' 30 has_mail
     local before
     before=$(received)
     inside 'cd /root && rpm -U --nodeps --replacepkgs postfix-agentx-*.rpm'

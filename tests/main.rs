@@ -30,6 +30,7 @@ mod replaced;
 mod service;
 mod snmp;
 mod snmpd;
+mod soak;
 mod standard;
 mod standard_mibs;
 mod status;
