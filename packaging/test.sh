@@ -117,7 +117,7 @@ has() { # has WHAT PATTERN TEXT
     grep -qE -- "$2" <<<"$3" || fail "$1: no $2 in: $3"
 }
 property() { inside "systemctl show -P $1 ${2:-postfix-agentx}"; }
-get() { inside "snmpget -v2c -c public -Oqv 127.0.0.1 $root.$1" 2>&1; }
+get() { inside "snmpget -v2c -c public -Oqv 127.0.0.1 $root.$1"; }
 healthy() { [[ $(get 1.1.1.1.0) == 1 ]]; }
 served() { [[ $(property ActiveState) == active && $(property StatusText) == serves\ through\ snmpd* ]]; }
 starts_of_snmpd() { inside 'journalctl -u snmpd -o cat | grep -c "^Started snmpd" || true'; }

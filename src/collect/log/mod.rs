@@ -138,6 +138,8 @@ struct Member {
     nowhere: Option<String>,
     /// Its rows are shown.
     known: bool,
+    /// Health was told last that it cannot be read.
+    failed: bool,
 }
 
 impl LogCollector {
@@ -230,7 +232,7 @@ impl LogCollector {
             let nowhere = places.nowhere.get(&position).cloned();
             let quiet = instance.is_disabled();
             let totals = instance.settings.totals && !quiet;
-            self.members.push(Member { source, totals, disabled, quiet, nowhere, known: false });
+            self.members.push(Member { source, totals, disabled, quiet, nowhere, known: false, failed: false });
         }
         let mut old = std::mem::take(&mut self.streams);
         for (origin, users, own) in wanted.drain(..) {
@@ -459,7 +461,8 @@ impl LogCollector {
                     }
                     false
                 }
-                Some(_) if !due => member.known,
+                // The first time at once: `check` looks once only, and a permission that is lost does not wait.
+                Some(_) if !due && member.failed => member.known,
                 Some(_) if member.quiet => {
                     member.source.disabled();
                     false
@@ -475,6 +478,7 @@ impl LogCollector {
                 }
                 None => false,
             };
+            member.failed = error.is_some();
             self.changed |= known != member.known;
             member.known = known;
         }
