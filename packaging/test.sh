@@ -129,6 +129,7 @@ has_mail() { (($(received) >= 3)); }
 snippet=/etc/snmp/snmpd.conf.d/postfix-agentx.conf
 
 source packaging/test-unit.sh
+source packaging/test-faults.sh
 
 deb() { # deb SUITE
     base "$1"
@@ -147,6 +148,7 @@ deb() { # deb SUITE
     tail -1 "$tree.check"
     neighbour
     unit "$1"
+    faults
     upgrade
     leave "$1"
     end

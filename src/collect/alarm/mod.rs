@@ -204,15 +204,34 @@ impl Alarms {
         self.watched.values_mut().for_each(|watched| watched.seen = false);
         let config = Arc::clone(&self.context.config);
         let mut changed = false;
+        // Nobody expects these to run.
+        let instances = self.context.instances.current();
+        let quiet: Vec<&str> = instances.iter().filter(|i| i.is_disabled()).map(|i| i.name.as_str()).collect();
         for (alarm, about) in config.alarms.0.iter().zip(self.abouts.clone()) {
             let rule = Rule::of(alarm);
             for (label, value) in rows(&self.dictionary, view, alarm, now) {
                 let key = if label.is_empty() { alarm.name.clone() } else { format!("{}: {label}", alarm.name) };
+                if alarm.when.rows.are_any() && quiet.iter().any(|name| rows::is_of(&label, name)) {
+                    changed |= self.quiet(&key);
+                    continue;
+                }
                 let value = (value, alarm.when.rate);
                 changed |= self.row(key, &rule, &about, value, elapsed, now);
             }
         }
         changed | self.absent(elapsed, now)
+    }
+
+    /// What was raised of an instance is over once that is disabled.
+    fn quiet(&mut self, key: &str) -> bool {
+        match self.watched.get_mut(key).filter(|watched| watched.machine.raised && !watched.is_over) {
+            Some(watched) => {
+                tracing::warn!(alarm = key, "cleared: its instance is disabled");
+                watched.end();
+                true
+            }
+            None => false,
+        }
     }
 
     /// What this look did not come by.

@@ -60,6 +60,11 @@ pub(super) fn rows(dictionary: &Dictionary, view: &View, alarm: &Alarm, now: Ins
     }
 }
 
+/// Whether a row is this instance's: names of rows begin with their instance's.
+pub(super) fn is_of(row: &str, instance: &str) -> bool {
+    row.strip_prefix(instance).is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+}
+
 /// The cells of one column, with their indices.
 fn walk<'a>(view: &'a View, column: &'a Oid, now: Instant) -> impl Iterator<Item = (Vec<u32>, Value)> + 'a {
     let mut at = column.clone();
