@@ -23,7 +23,7 @@ help:
 	@echo "make lint    format, clippy and documentation, warnings as errors"
 	@echo "make test-debian    all tests on Debian 12 and 13, in trees of their own (an hour, 10 GB; needs debootstrap)"
 	@echo "make test-packages  the packages' whole life under systemd, in trees of their own (needs debootstrap; after make deb rpm)"
-	@echo "make audit   licences, sources and known vulnerabilities of all dependencies (cargo-deny)"
+	@echo "make audit   licences, sources and duplicates of all crates that are linked, from Cargo.lock"
 	@echo "make soak    load for SOAK_MINUTES ($(SOAK_MINUTES)): exact counters, nothing grows"
 	@echo "make bench   benchmarks"
 	@echo "make chaos   the long tests: kill, stop and restart everything while asking"
@@ -82,7 +82,7 @@ lint:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --document-private-items
 
 audit: deps
-	packaging/build.sh audit
+	python3 -B packaging/dependencies.py check
 
 # Release builds; the tools they need are fetched into target/tools.
 deb: deps
