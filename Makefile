@@ -7,10 +7,13 @@ DEMO ?=
 # Seconds a fuzz target gets.
 FUZZ_SECONDS ?= 60
 
+# How long the soak lasts.
+SOAK_MINUTES ?= 60
+
 # Which managers' tests: all, or a word of their names (prometheus, zabbix, icinga …).
 MANAGER ?=
 
-.PHONY: help demo test test-managers integrations bench chaos screens fuzz lint deps deb rpm tarball papers
+.PHONY: help demo test test-debian test-managers test-packages integrations bench chaos soak screens fuzz lint audit deps deb rpm tarball papers
 
 help:
 	@echo "make demo    private Postfix, snmpd and agent; mail of every fate; the tables; Ctrl-C ends it (DEMO=once: by itself)"
@@ -18,6 +21,10 @@ help:
 	@echo "make test-managers  the managers themselves against a rig: each alarm comes and goes (MANAGER=prometheus: that one; large packages)"
 	@echo "make integrations   writes integrations/ again after a change of the MIB"
 	@echo "make lint    format, clippy and documentation, warnings as errors"
+	@echo "make test-debian    all tests on Debian 12 and 13, in trees of their own (an hour, 10 GB; needs debootstrap)"
+	@echo "make test-packages  the packages' whole life under systemd, in trees of their own (needs debootstrap; after make deb rpm)"
+	@echo "make audit   licences, sources and duplicates of all crates that are linked, from Cargo.lock"
+	@echo "make soak    load for SOAK_MINUTES ($(SOAK_MINUTES)): exact counters, nothing grows"
 	@echo "make bench   benchmarks"
 	@echo "make chaos   the long tests: kill, stop and restart everything while asking"
 	@echo "make screens the screens of docs/status.md, from real runs (target/screens); needs tmux"
@@ -40,6 +47,12 @@ demo: deps
 test: deps
 	$(CARGO) test --no-fail-fast
 
+test-debian:
+	tests/debian.sh
+
+test-packages:
+	packaging/test.sh
+
 # The managers are Debian's packages; nothing of them is started but by the tests, on loopback.
 test-managers: deps
 	@tests/deps.sh managers $(MANAGER)
@@ -53,10 +66,13 @@ bench: deps
 
 # Ignored by `make test` because they take minutes.
 chaos: deps
-	$(CARGO) test --no-fail-fast --tests -- --ignored --skip managers:: --skip status::screens --test-threads=1
+	$(CARGO) test --no-fail-fast --tests -- --ignored --skip managers:: --skip status::screens --skip soak:: --test-threads=1
 
 screens: deps
 	$(CARGO) test --test integration status::screens -- --ignored --nocapture
+
+soak: deps
+	SOAK_MINUTES=$(SOAK_MINUTES) $(CARGO) test --test integration soak:: -- --ignored --nocapture
 
 fuzz:
 	@set -e; for target in $$(cd fuzz && cargo +nightly fuzz list); do \
@@ -68,6 +84,9 @@ lint:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --document-private-items
+
+audit: deps
+	python3 -B packaging/dependencies.py check
 
 # Release builds; the tools they need are fetched into target/tools.
 deb: deps

@@ -37,6 +37,9 @@ _postfix__agentx() {
             postfix__agentx,run)
                 cmd="postfix__agentx__subcmd__run"
                 ;;
+            postfix__agentx,setup-snmpd)
+                cmd="postfix__agentx__subcmd__setup__subcmd__snmpd"
+                ;;
             postfix__agentx,status)
                 cmd="postfix__agentx__subcmd__status"
                 ;;
@@ -47,7 +50,7 @@ _postfix__agentx() {
 
     case "${cmd}" in
         postfix__agentx)
-            opts="-h -V --help --version run status dump check probe notify count mib"
+            opts="-h -V --help --version run status dump check probe notify count mib setup-snmpd"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -279,6 +282,32 @@ _postfix__agentx() {
                 return 0
             fi
             case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -c)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        postfix__subcmd__agentx__subcmd__setup__subcmd__snmpd)
+            opts="-c -h --write --remove --snmpd-conf --config --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --snmpd-conf)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

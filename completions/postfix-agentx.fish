@@ -34,6 +34,7 @@ complete -c postfix-agentx -n "__fish_postfix_agentx_needs_command" -f -a "probe
 complete -c postfix-agentx -n "__fish_postfix_agentx_needs_command" -f -a "notify" -d 'Send a test notification through snmpd, so that the way to the managers can be tried'
 complete -c postfix-agentx -n "__fish_postfix_agentx_needs_command" -f -a "count" -d 'Count log files from start to end and print every counter'
 complete -c postfix-agentx -n "__fish_postfix_agentx_needs_command" -f -a "mib" -d 'Print the MIB modules, at another root if you like'
+complete -c postfix-agentx -n "__fish_postfix_agentx_needs_command" -f -a "setup-snmpd" -d 'Print the lines that snmpd\'s configuration lacks, write them where they belong, or take them away again'
 complete -c postfix-agentx -n "__fish_postfix_agentx_using_subcommand run" -s c -l config -d 'Configuration file [default: /etc/postfix-agentx/config.yaml where that exists, else the built-in defaults]' -r -F
 complete -c postfix-agentx -n "__fish_postfix_agentx_using_subcommand run" -s h -l help -d 'Print help'
 complete -c postfix-agentx -n "__fish_postfix_agentx_using_subcommand status" -s w -l watch -d 'Stay, and ask again every so often [default of SECONDS: 2s]; q ends it' -r
@@ -82,3 +83,8 @@ complete -c postfix-agentx -n "__fish_postfix_agentx_using_subcommand mib" -s c 
 complete -c postfix-agentx -n "__fish_postfix_agentx_using_subcommand mib" -l root -d 'Where postfixMIB is to be' -r
 complete -c postfix-agentx -n "__fish_postfix_agentx_using_subcommand mib" -s d -l directory -d 'Write a file for each module into this directory instead of printing them' -r -F
 complete -c postfix-agentx -n "__fish_postfix_agentx_using_subcommand mib" -s h -l help -d 'Print help'
+complete -c postfix-agentx -n "__fish_postfix_agentx_using_subcommand setup-snmpd" -l snmpd-conf -d 'snmpd\'s main file [default: /etc/snmp/snmpd.conf]' -r -F
+complete -c postfix-agentx -n "__fish_postfix_agentx_using_subcommand setup-snmpd" -s c -l config -d 'Configuration file [default: /etc/postfix-agentx/config.yaml where that exists, else the built-in defaults]' -r -F
+complete -c postfix-agentx -n "__fish_postfix_agentx_using_subcommand setup-snmpd" -l write -d 'Write them: into a file of their own where snmpd.conf includes a directory (Debian 12 and newer), else into a marked part at its end (RHEL)'
+complete -c postfix-agentx -n "__fish_postfix_agentx_using_subcommand setup-snmpd" -l remove -d 'Take away what --write wrote'
+complete -c postfix-agentx -n "__fish_postfix_agentx_using_subcommand setup-snmpd" -s h -l help -d 'Print help'

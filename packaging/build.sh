@@ -62,6 +62,7 @@ stage() {
         cp -a $(ls | grep -vx target) "$tree/"
     fi
     install -D -m 755 "$1/postfix-agentx" "$tree/target/package/postfix-agentx"
+    python3 -B packaging/dependencies.py sbom >"$tree/target/package/sbom.cdx.json"
     find "$tree" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
 }
 
@@ -88,9 +89,9 @@ for kind; do
         static
         name=postfix-agentx-$version-x86_64-linux
         stage "$out/static"
-        mv "$tree/target/package/postfix-agentx" "$tree/postfix-agentx"
+        mv "$tree/target/package/postfix-agentx" "$tree/target/package/sbom.cdx.json" "$tree/"
         tar -C "$tree" --transform "s,^,$name/," --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner -c \
-            postfix-agentx README.md CHANGELOG.md LICENSE-APACHE LICENSE-MIT SECURITY.md snmpd.conf.example mibs packaging docs integrations man completions |
+            postfix-agentx sbom.cdx.json README.md CHANGELOG.md LICENSE-APACHE LICENSE-MIT SECURITY.md snmpd.conf.example mibs packaging docs integrations man completions |
             gzip -9n >"$out/$name.tar.gz"
         ;;
     *) echo "build.sh: deb, rpm or tarball, not $kind" >&2; exit 2 ;;

@@ -78,9 +78,16 @@ pub(crate) fn snmpd_line(line: &str) -> Vec<String> {
     let told = SNMPD_CONF.read().unwrap_or_else(PoisonError::into_inner).clone();
     let file = told.unwrap_or_else(|| {
         let pieces = Path::new("/etc/snmp/snmpd.conf.d");
-        if pieces.is_dir() { pieces.join("postfix-agentx.conf") } else { "/etc/snmp/snmpd.conf".into() }
+        if pieces.is_dir() { own_piece(pieces) } else { "/etc/snmp/snmpd.conf".into() }
     });
     vec![append(line, &file), restart("snmpd")]
+}
+
+/// The file for lines of ours in snmpd's directory of pieces. The package's is a link to what it ships, which is not to be
+/// written to.
+pub(crate) fn own_piece(directory: &Path) -> PathBuf {
+    let own = directory.join("postfix-agentx.conf");
+    if own.is_symlink() { directory.join("postfix-agentx-local.conf") } else { own }
 }
 
 /// What adds a line to a file, whether or not its last line is ended.
@@ -142,6 +149,32 @@ pub(crate) fn group_name(gid: u32) -> Option<String> {
 /// A group one may put the agent's user into: it has a name and does not own the machine.
 pub(crate) fn harmless_group(gid: u32) -> Option<String> {
     group_name(gid).filter(|name| gid != 0 && !POWERFUL.contains(&name.as_str()))
+}
+
+/// The group of snmpd's AgentX socket: packaging/postfix-agentx.sysusers.
+pub(crate) const SOCKET_GROUP: &str = "agentx";
+
+/// What brings the daemon's user into the group of snmpd's socket, which has an owner that nothing runs as: whoever takes the
+/// daemon over is to own nothing of snmpd's.
+pub(crate) fn join_socket_group() -> Vec<String> {
+    let (user, group) = daemon();
+    let text = fs::read_to_string("/etc/group").unwrap_or_default();
+    socket_group(&text, &user, &group)
+}
+
+fn socket_group(groups: &str, user: &str, own: &str) -> Vec<String> {
+    let mut lines = groups.lines().map(|line| line.split(':'));
+    let found = lines.find(|fields| fields.clone().next() == Some(SOCKET_GROUP));
+    let member = |mut fields: std::str::Split<'_, char>| {
+        own == SOCKET_GROUP || fields.nth(3).is_some_and(|members| members.split(',').any(|member| member == user))
+    };
+    let make = "useradd --system --user-group --no-create-home --shell /usr/sbin/nologin";
+    let join = format!("usermod -aG {SOCKET_GROUP} {user}");
+    match found {
+        None => vec![format!("{make} {SOCKET_GROUP}"), join],
+        Some(fields) if member(fields.clone()) => Vec::new(),
+        Some(_) => vec![join],
+    }
 }
 
 /// Whether /etc/group has it.
@@ -263,6 +296,21 @@ mod tests {
             assert_eq!(commands[0], format!("chgrp {} /var/log/mail.log", log_group()));
             assert_eq!(commands.len(), 2, "/var/log stays as it is: {commands:?}");
         }
+    }
+
+    #[test]
+    fn the_socket_has_a_group_of_its_own_and_no_owner_that_runs() {
+        let make = "useradd --system --user-group --no-create-home --shell /usr/sbin/nologin agentx";
+        let join = "usermod -aG agentx agent";
+        assert_eq!(socket_group("adm:x:4:agent\n", "agent", "agent"), [make, join]);
+        assert_eq!(socket_group("agentx:x:998:lldpd\n", "agent", "agent"), [join]);
+        assert_eq!(socket_group("agentx:x:998:lldpd,agent\n", "agent", "agent"), [""; 0]);
+        assert_eq!(socket_group("agentx:x:998:\n", "agent", "agentx"), [""; 0]);
+        let directory = tempfile::tempdir().unwrap();
+        let own = directory.path().join("postfix-agentx.conf");
+        assert_eq!(own_piece(directory.path()), own);
+        std::os::unix::fs::symlink("/usr/share/postfix-agentx/snmpd.conf", &own).unwrap();
+        assert_eq!(own_piece(directory.path()), directory.path().join("postfix-agentx-local.conf"));
     }
 
     #[test]

@@ -43,6 +43,9 @@ pub enum Command {
     /// Print the MIB modules, at another root if you like
     #[command(after_help = MIB)]
     Mib(Mib),
+    /// Print the lines that snmpd's configuration lacks, write them where they belong, or take them away again
+    #[command(after_help = SETUP_SNMPD)]
+    SetupSnmpd(SetupSnmpd),
     /// Write the man pages and completions that stand in man/ and completions/
     #[command(hide = true)]
     Papers(Papers),
@@ -69,6 +72,10 @@ const DUMP: &str = "Example: the queues, then one number of them\n  \
 const MIB: &str = "Example: below an enterprise number of your own, as `agentx: root:` then has to say\n  \
     postfix-agentx mib --root 1.3.6.1.4.1.32473.25 --directory /usr/share/snmp/mibs\n\n\
     Exit status: 0 done; 1 it failed; 2 wrong usage or configuration.";
+
+const SETUP_SNMPD: &str = "Example: see, do, and undo\n  \
+    postfix-agentx setup-snmpd\n  postfix-agentx setup-snmpd --write\n  postfix-agentx setup-snmpd --remove\n\n\
+    Exit status: 0 done, or nothing to change; 1 a file could not be read or written; 2 wrong usage or configuration.";
 
 const NOTIFY: &str = "Example: while snmptrapd or the manager listens\n  postfix-agentx notify --test\n\n\
     Exit status: 0 snmpd has taken it; 1 it has not; 2 wrong usage or configuration.";
@@ -212,6 +219,24 @@ pub struct Mib {
     /// Write a file for each module into this directory instead of printing them
     #[arg(short = 'd', long, value_name = "DIRECTORY")]
     pub directory: Option<PathBuf>,
+}
+
+/// What to do with snmpd's configuration.
+#[derive(Debug, Args)]
+pub struct SetupSnmpd {
+    /// Write them: into a file of their own where snmpd.conf includes a directory (Debian 12 and newer), else into a marked
+    /// part at its end (RHEL)
+    #[arg(long, conflicts_with = "remove")]
+    pub write: bool,
+    /// Take away what --write wrote
+    #[arg(long)]
+    pub remove: bool,
+    /// snmpd's main file [default: /etc/snmp/snmpd.conf]
+    #[arg(long, value_name = "FILE")]
+    pub snmpd_conf: Option<PathBuf>,
+    /// Which configuration: its root is what the view has to show.
+    #[command(flatten)]
+    pub file: ConfigFile,
 }
 
 /// Where to write.

@@ -38,6 +38,7 @@ pub mod config;
 pub mod mib;
 pub mod postfix;
 mod regular;
+mod service;
 pub mod shown;
 pub mod smi;
 pub mod snmp;

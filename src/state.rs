@@ -6,7 +6,7 @@
 //! A file of an older version is brought to the present one when it is loaded ([`MIGRATIONS`]). One of a newer version is
 //! refused and kept as it is: nothing is saved under its name, and the daemon does not start. A damaged one is set aside.
 
-use crate::regular;
+use crate::{advice, regular};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
@@ -49,6 +49,9 @@ fn log_1(payload: &[u8]) -> Option<Vec<u8>> {
 fn process_1(payload: &[u8]) -> Option<Vec<u8>> {
     Some(payload.to_vec())
 }
+
+/// What is behind the name of a file that was set aside.
+const DAMAGED: &str = ".damaged";
 
 /// Octets of a state file. The log's has 9 MB when every queue id it can remember is remembered.
 const LARGEST: u64 = 64 << 20;
@@ -125,6 +128,8 @@ pub struct StateDirectory {
     lock: Option<Arc<File>>,
     /// Files of a newer version, which must not be overwritten: name, and the version it has.
     newer: Arc<Mutex<Vec<Newer>>>,
+    /// What is wrong with damaged files that were left where they are.
+    left: Arc<Mutex<Vec<String>>>,
     migrations: &'static [(&'static str, u32, Migration)],
 }
 
@@ -166,7 +171,7 @@ impl StateDirectory {
 
     /// For `dump` and `check`: reads what a daemon saved, locks and writes nothing.
     pub fn read_only(path: &Path) -> Self {
-        Self { path: path.to_owned(), lock: None, newer: Arc::default(), migrations: MIGRATIONS }
+        Self { path: path.to_owned(), lock: None, newer: Arc::default(), left: Arc::default(), migrations: MIGRATIONS }
     }
 
     /// Whether it was opened to be written: a daemon runs with it.
@@ -243,8 +248,29 @@ impl StateDirectory {
     /// reported.
     pub fn set_aside(&self, name: &str, what: &'static str) -> StateError {
         let path = self.path.join(name);
-        let kept = self.lock.is_none() || fs::rename(&path, self.path.join(format!("{name}.damaged"))).is_err();
-        StateError::Damaged { path, what, kept }
+        let kept = self.lock.is_none() || fs::rename(&path, self.path.join(format!("{name}{DAMAGED}"))).is_err();
+        let error = StateError::Damaged { path, what, kept };
+        if kept {
+            self.left.lock().unwrap_or_else(PoisonError::into_inner).push(error.to_string());
+        }
+        error
+    }
+
+    /// What was lost with damaged files, for as long as they lie there: each with what to do.
+    pub fn damaged(&self) -> Vec<String> {
+        let mut all = self.left.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let entries = fs::read_dir(&self.path).into_iter().flatten().flatten();
+        let mut aside: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+        aside.retain(|path| path.extension().is_some_and(|extension| extension == &DAMAGED[1..]));
+        aside.sort();
+        all.extend(aside.iter().map(|path| {
+            let what = format!(
+                "{} was damaged when the agent began, and what was counted in it began anew; when you have seen it, take it away",
+                path.with_extension("").display()
+            );
+            advice::advise(what, &[format!("rm {}", advice::quoted(path))])
+        }));
+        all
     }
 
     /// [`save_bytes`](Self::save_bytes) of JSON.
@@ -371,6 +397,11 @@ mod tests {
         fs::write(dir.path().join("x"), bytes).unwrap();
         assert!(matches!(state.load::<u32>("x", 1), Err(StateError::Damaged { .. })));
         assert!(dir.path().join("x.damaged").exists());
+        let told = state.damaged();
+        let remove = format!("; do: rm {}/x.damaged", dir.path().display());
+        assert!(told.len() == 1 && told[0].ends_with(&remove), "{told:?}");
+        fs::remove_file(dir.path().join("x.damaged")).unwrap();
+        assert_eq!(state.damaged(), Vec::<String>::new(), "told for as long as it lies there");
         assert_eq!(state.load::<u32>("x", 1).unwrap(), None);
     }
 

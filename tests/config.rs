@@ -320,3 +320,15 @@ fn a_root_that_snmpd_can_serve_is_taken() {
         assert_eq!(parse(&format!("agentx: {{ root: {root} }}")).agentx.root.to_string(), format!(".{root}"));
     }
 }
+
+/// The example for containers: YAML, and in it a configuration that the program understands.
+#[test]
+fn the_compose_example_holds_a_configuration() {
+    let text = std::fs::read_to_string(crate::common::repository().join("packaging/compose.yaml")).unwrap();
+    let compose: serde_json::Value = serde_yaml::from_str(&text).expect("YAML");
+    let services = compose["services"].as_object().expect("services");
+    assert_eq!(services["postfix-agentx"]["cap_drop"][0], "ALL");
+    let content = compose["configs"]["agent"]["content"].as_str().expect("a configuration");
+    let config = config::parse(content, "compose.yaml").expect("a configuration");
+    assert_eq!(config.instances.len(), 1);
+}

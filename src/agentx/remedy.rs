@@ -96,27 +96,43 @@ fn listening(path: &Path) -> Option<bool> {
 
 /// EACCES is either the directory snmpd made for itself alone, or the socket.
 fn denied(path: &Path) -> String {
-    let shown = path.display();
-    let (user, group) = (advice::user(), advice::group());
-    // The socket's mode is what protects; the directory only has to let others pass.
-    let mut commands = advice::snmpd_line(&format!("agentXPerms 0660 0755 {user} {group}"));
+    let (shown, user) = (path.display(), advice::user());
+    let group = advice::SOCKET_GROUP;
+    let join = advice::join_socket_group();
+    let set = |commands: &mut Vec<String>| {
+        // The socket's mode is what protects; the directory only has to let others pass.
+        commands.extend(advice::snmpd_line(&format!("agentXPerms 0660 0755 {group} {group}")));
+    };
+    let mut commands = join.clone();
     let what = match path.symlink_metadata() {
-        Ok(socket) => format!(
-            "{user} may not use {shown}, which has mode {:04o}, owner {}:{}; agentXPerms in snmpd.conf sets both",
-            socket.mode() & 0o7777,
-            advice::user_name(socket.uid()).unwrap_or_else(|| socket.uid().to_string()),
-            advice::group_name(socket.gid()).unwrap_or_else(|| socket.gid().to_string()),
-        ),
+        Ok(socket) => {
+            let owner = advice::group_name(socket.gid());
+            // Where the socket is as it should be, only the group is missing.
+            if join.is_empty() || socket.mode() & 0o060 != 0o060 || owner.as_deref() != Some(group) {
+                set(&mut commands);
+            }
+            format!(
+                "{user} may not use {shown}, which has mode {:04o}, owner {}:{}; agentXPerms in snmpd.conf sets both",
+                socket.mode() & 0o7777,
+                advice::user_name(socket.uid()).unwrap_or_else(|| socket.uid().to_string()),
+                owner.unwrap_or_else(|| socket.gid().to_string()),
+            )
+        }
         Err(_) => {
             let directory = path.parent().unwrap_or(path);
             // snmpd sets a directory's mode only where it makes it.
-            commands.insert(0, format!("chmod 0755 {}", advice::quoted(directory)));
+            commands.push(format!("chmod 0755 {}", advice::quoted(directory)));
+            set(&mut commands);
             format!(
                 "{user} may not enter {}, where snmpd listens; agentXPerms in snmpd.conf lets it use the socket",
                 directory.display()
             )
         }
     };
+    // Processes have the groups they were started with.
+    if !join.is_empty() {
+        commands.push(advice::restart(advice::SERVICE));
+    }
     advice::advise(what, &commands)
 }
 
@@ -170,9 +186,9 @@ mod tests {
         let denied = io::ErrorKind::PermissionDenied;
         for listens in [Some(true), None] {
             let Problem { absent, text } = connect_with(&address, &denied.into(), |_| listens);
-            let line = format!("; do: chmod 0755 /nonexistent/agentx && printf 'agentXPerms 0660 0755 {user} ");
-            assert!(!absent && text.contains(&line), "{text}");
-            assert!(!text.contains("chgrp"), "{text}");
+            let line = "chmod 0755 /nonexistent/agentx && printf 'agentXPerms 0660 0755 agentx agentx";
+            assert!(!absent && text.contains(line), "{text}");
+            assert!(!text.contains("chgrp") && text.contains(&format!("{user} may not enter")), "{text}");
         }
         // snmpd is stopped: what its directory is like does not matter.
         let Problem { absent, text } = connect_with(&address, &denied.into(), |_| Some(false));

@@ -9,6 +9,7 @@ mod notify;
 mod papers;
 mod probe;
 mod run;
+mod setup_snmpd;
 mod status;
 
 use crate::{
@@ -40,6 +41,7 @@ pub fn run(cli: &Cli) -> ExitCode {
         Command::Count(args) => count::run(args),
         Command::Mib(args) => mib::run(args),
         Command::Notify(args) => notify::run(args.file.config.as_deref()),
+        Command::SetupSnmpd(args) => setup_snmpd::run(args),
         Command::Papers(args) => papers::run(args),
     };
     result.unwrap_or_else(|failure| {

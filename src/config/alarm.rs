@@ -70,6 +70,17 @@ pub enum Rows {
     Name(String),
 }
 
+impl Rows {
+    /// Whether nobody chose them one by one.
+    pub(crate) fn are_any(&self) -> bool {
+        match self {
+            Self::All => true,
+            Self::Name(pattern) => pattern.contains('*'),
+            Self::Scalar | Self::Index(_) => false,
+        }
+    }
+}
+
 /// How a value is compared with the threshold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operator {

@@ -165,6 +165,18 @@ impl SnmpdConf {
         }
     }
 
+    /// The same without the lines that are to be left out.
+    pub fn without(&self, leave_out: impl Fn(&Place) -> bool) -> Self {
+        let lines = self.lines.iter().filter(|line| !leave_out(&line.place)).cloned().collect();
+        Self { lines, ..self.clone() }
+    }
+
+    /// Where a directive stands that counts: the last of its kind.
+    pub fn place(&self, token: &str) -> Option<&Place> {
+        let mut lines = self.lines.iter().filter(|line| line.words[0].eq_ignore_ascii_case(token));
+        lines.next_back().map(|line| &line.place)
+    }
+
     /// Whether anything was read at all.
     pub fn is_known(&self) -> bool {
         !self.files.is_empty()
@@ -571,4 +583,44 @@ mod tests {
         assert_eq!(words("x \"a \\\"b\\\"\" \"open"), ["x", "a \"b\"", "open"]);
         assert!(words("# all").is_empty() && words("").is_empty());
     }
+}
+
+/// What distributions ship, without their comments.
+#[cfg(test)]
+pub(crate) mod shapes {
+    /// Debian 12 and 13.
+    pub(crate) const DEBIAN: &str = "\
+sysLocation    Sitting on the Dock of the Bay
+sysContact     Me <me@example.org>
+sysServices    72
+master  agentx
+agentaddress  127.0.0.1,[::1]
+view   systemonly  included   .1.3.6.1.2.1.1
+view   systemonly  included   .1.3.6.1.2.1.25.1
+rocommunity  public default -V systemonly
+rocommunity6 public default -V systemonly
+rouser authPrivUser authpriv -V systemonly
+includeDir /etc/snmp/snmpd.conf.d
+";
+    /// Debian testing's: rewritten, with the same view.
+    pub(crate) const SID: &str = "\
+master agentx
+agentaddress udp:127.0.0.1:161,udp6:[::1]:161
+view systemonly included .1.3.6.1.2.1.1
+view systemonly included .1.3.6.1.2.1.25.1
+rocommunity public localhost -V systemonly
+rocommunity6 public ::1 -V systemonly
+";
+    /// RHEL 7 to 10 and their relatives.
+    pub(crate) const RHEL: &str = "\
+com2sec notConfigUser  default       public
+group   notConfigGroup v1           notConfigUser
+group   notConfigGroup v2c           notConfigUser
+view    systemview    included   .1.3.6.1.2.1.1
+view    systemview    included   .1.3.6.1.2.1.25.1.1
+access  notConfigGroup \"\"      any       noauth    exact  systemview none none
+syslocation Unknown (edit /etc/snmp/snmpd.conf)
+syscontact Root <root@localhost> (configure /etc/snmp/snmp.local.conf)
+dontLogTCPWrappersConnects yes
+";
 }

@@ -181,6 +181,9 @@ impl Alarms {
         self.watched.values_mut().for_each(|watched| watched.seen = false);
         let config = Arc::clone(&self.context.config);
         let mut changed = false;
+        // Nobody expects these to run.
+        let instances = self.context.instances.current();
+        let quiet: Vec<&str> = instances.iter().filter(|i| i.is_disabled()).map(|i| i.name.as_str()).collect();
         let (mut look, mut key) = (Look::new(view, now), String::new());
         let must_touch = self.touched.is_none_or(|at| now.saturating_duration_since(at) >= TOUCHED);
         if must_touch {
@@ -192,10 +195,15 @@ impl Alarms {
                 continue;
             };
             for (label, value) in look.rows(target, &alarm.when.rows) {
+                let disabled = alarm.when.rows.are_any() && quiet.iter().any(|name| rows::is_of(&label, name));
                 key.clone_from(&alarm.name);
                 if !label.is_empty() {
                     key.push_str(": ");
                     key.push_str(&label);
+                }
+                if disabled {
+                    changed |= self.quiet(&key);
+                    continue;
                 }
                 let value = (value, alarm.when.rate);
                 changed |= self.row(&key, &rule, &about, value, elapsed, now);
@@ -205,6 +213,18 @@ impl Alarms {
             self.watched.values().filter(|watched| watched.seen).for_each(|watched| self.indices.touch(watched.index));
         }
         changed | self.absent(elapsed, now)
+    }
+
+    /// What was raised of an instance is over once that is disabled.
+    fn quiet(&mut self, key: &str) -> bool {
+        match self.watched.get_mut(key).filter(|watched| watched.machine.raised && !watched.is_over) {
+            Some(watched) => {
+                tracing::warn!(alarm = key, "cleared: its instance is disabled");
+                watched.end();
+                true
+            }
+            None => false,
+        }
     }
 
     /// What this look did not come by.

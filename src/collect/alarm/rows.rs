@@ -111,6 +111,11 @@ fn dotted(index: &[u32]) -> Rc<str> {
     index.iter().map(u32::to_string).collect::<Vec<_>>().join(".").into()
 }
 
+/// Whether a row is this instance's: names of rows begin with their instance's.
+pub(super) fn is_of(row: &str, instance: &str) -> bool {
+    row.strip_prefix(instance).is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+}
+
 /// The cells of one column, with their indices.
 fn walk<'a>(view: &'a View, column: &'a Oid, now: Instant) -> impl Iterator<Item = (Vec<u32>, Value)> + 'a {
     let mut at = column.clone();

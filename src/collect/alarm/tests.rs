@@ -116,6 +116,12 @@ fn a_rate_is_known_after_a_whole_window_and_begins_anew_where_a_counter_goes_bac
 }
 
 #[test]
+fn a_row_is_its_instances() {
+    assert!(rows::is_of("postfix-out", "postfix-out") && rows::is_of("postfix-out qmgr", "postfix-out"));
+    assert!(!rows::is_of("postfix-out qmgr", "postfix") && !rows::is_of("", "postfix"));
+}
+
+#[test]
 fn a_star_stands_for_anything() {
     for (text, pattern, like) in [
         ("postfix incoming", "* incoming", true),

@@ -32,6 +32,10 @@ pub enum Subject {
     Alarm,
     /// A probe or a certificate.
     Probe,
+    /// A changed configuration that was not taken over.
+    Configuration,
+    /// The state directory.
+    State,
 }
 
 /// Something postfixHealth must tell.
@@ -91,6 +95,10 @@ pub(super) fn summary(state: &State, expected: &[SourceKind], now: Instant) -> S
                 sources_failing += u64::from(source.key.has_row());
                 let error = String::from_utf8_lossy(&source.error);
                 let error = if error.is_empty() { "no answer from it any more".into() } else { error };
+                worst.push((Severity::Warning, format!("{}: {error}", source.name)));
+            }
+            Status::Stale if source.attempt == Attempt::Denied => {
+                let error = String::from_utf8_lossy(&source.error);
                 worst.push((Severity::Warning, format!("{}: {error}", source.name)));
             }
             Status::Starting => worst.push((Severity::Unknown, format!("{} is still being read", source.name))),

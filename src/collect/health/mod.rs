@@ -93,6 +93,7 @@ impl Health {
             status: row.status(now),
             took: row.took,
             error: String::from_utf8_lossy(&row.error).into_owned(),
+            remark: row.remark.clone(),
         };
         self.lock().state.sources.values().map(report).collect()
     }
@@ -102,6 +103,11 @@ impl Health {
         let mut all: Vec<_> = self.lock().state.conditions.values().flatten().cloned().collect();
         all.sort_by_key(|c| std::cmp::Reverse(c.severity));
         all
+    }
+
+    /// postfixHealthText as last published, in full.
+    pub fn text(&self) -> String {
+        self.lock().published.as_ref().map(|(summary, _)| summary.text.clone()).unwrap_or_default()
     }
 
     /// Replaces all conditions of this owner.

@@ -100,6 +100,8 @@ pub(super) enum Attempt {
     Starting,
     Succeeded,
     Failed,
+    /// Failed because a right is missing, which does not come back by itself.
+    Denied,
     /// Failed in a way that leaves nothing to wait for.
     Lost,
     Disabled,
@@ -121,6 +123,8 @@ pub(super) struct SourceRow {
     pub(super) failures: u64,
     pub(super) error: Octets,
     pub(super) attempt: Attempt,
+    /// What `check` should say of it although it is well.
+    pub(super) remark: String,
     /// Whether a collector holds its handle; else it was noted that none does.
     pub(super) has_handle: bool,
 }
@@ -141,6 +145,7 @@ impl SourceRow {
             failures: 0,
             error: text("", 0),
             attempt: Attempt::Starting,
+            remark: String::new(),
             has_handle: true,
         }
     }
@@ -151,9 +156,9 @@ impl SourceRow {
             Attempt::Disabled => Status::Disabled,
             Attempt::Lost => Status::Failing,
             Attempt::Starting => Status::Starting,
-            Attempt::Succeeded | Attempt::Failed if age > lifetime(self.interval) => Status::Failing,
-            Attempt::Failed if self.last_success.is_none() => Status::Failing,
-            Attempt::Failed => Status::Stale,
+            Attempt::Succeeded | Attempt::Failed | Attempt::Denied if age > lifetime(self.interval) => Status::Failing,
+            Attempt::Failed | Attempt::Denied if self.last_success.is_none() => Status::Failing,
+            Attempt::Failed | Attempt::Denied => Status::Stale,
             Attempt::Succeeded if is_stale(self.interval, age) => Status::Stale,
             Attempt::Succeeded => Status::Ok,
         }
@@ -204,6 +209,8 @@ pub struct Report {
     pub took: Duration,
     /// What was wrong and what to do.
     pub error: String,
+    /// What is worth knowing although nothing is wrong.
+    pub remark: String,
 }
 
 impl Source {
@@ -225,6 +232,12 @@ impl Source {
         self.fail(error, Attempt::Failed)
     }
 
+    /// As [`failure`](Self::failure), because a right is missing: postfixHealth tells it at once, while the last values are
+    /// still shown.
+    pub fn denied(&self, error: &str) -> bool {
+        self.fail(error, Attempt::Denied)
+    }
+
     /// It is gone: last values would mislead (showq of a stopped Postfix). Withdraw them.
     pub fn lost(&self, error: &str) {
         self.fail(error, Attempt::Lost);
@@ -237,6 +250,11 @@ impl Source {
             tracing::warn!(instance, source = kind.label(), "{error}");
         }
         self.status() == Status::Failing
+    }
+
+    /// What is worth knowing although it is read; empty: nothing.
+    pub fn remark(&self, text: &str) {
+        self.change(|row| text.clone_into(&mut row.remark));
     }
 
     /// Its instance is called differently now.

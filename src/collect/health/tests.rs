@@ -71,7 +71,10 @@ fn the_worst_cause_is_named_first_and_counts() {
     let queue = health.source(1, "postfix", SourceKind::Queue, Duration::from_secs(30));
     queue.success("spool", Duration::ZERO);
     assert_eq!(now_of(&health).text, "ok");
-    assert!(!queue.failure("no permission"), "kept for the grace");
+    assert!(!queue.failure("no answer"), "kept for the grace");
+    assert_eq!(now_of(&health).text, "ok", "it may come back");
+    assert!(!queue.denied("no permission"), "kept for the grace");
+    assert_eq!(now_of(&health).text, "postfix queue: no permission", "and told at once");
     let down = Condition { severity: Severity::Critical, subject: Subject::InstanceDown, text: "postfix: down".into() };
     health.conditions("instance", vec![down]);
     queue.lost("gone");

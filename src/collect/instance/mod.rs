@@ -496,6 +496,9 @@ impl Collector for InstanceCollector {
         }
         nameless.into_iter().for_each(|(directory, error)| self.nameless(directory, &error));
         self.save();
+        let damaged = self.context.state.damaged().into_iter();
+        let damaged = damaged.map(|text| Condition { severity: Severity::Warning, subject: Subject::State, text });
+        self.context.health.conditions("state", damaged.collect());
         // The others need not wait for what follows.
         self.hand_out(found.iter().map(|(_, instance, _)| instance.clone()).collect());
         let mut again = self.look();

@@ -12,6 +12,7 @@ use super::follow::Progress;
 use crate::{
     advice,
     child::{Asked, Child, ChildError, Output},
+    regular,
 };
 use serde::Deserialize;
 use std::{
@@ -337,6 +338,18 @@ pub(super) fn has_files(directories: &[&str]) -> bool {
         Ok(entries) => entries.flatten().any(|entry| is_journal(&entry) || holds(&entry.path())),
         Err(e) => e.kind() == io::ErrorKind::PermissionDenied,
     })
+}
+
+/// Whether this user may read the system's entries: where they are, not only whether.
+pub(super) fn may_be_read(directories: &[&str]) -> bool {
+    let systems = |file: &fs::DirEntry| {
+        let name = file.file_name();
+        let name = name.to_string_lossy();
+        name.starts_with("system") && name.ends_with(".journal")
+    };
+    let machines = directories.iter().filter_map(|directory| fs::read_dir(directory).ok()).flatten().flatten();
+    let mut files = machines.filter_map(|machine| fs::read_dir(machine.path()).ok()).flatten().flatten();
+    files.any(|file| systems(&file) && regular::open(&file.path()).is_ok())
 }
 
 fn missing(e: ChildError) -> io::Error {

@@ -138,6 +138,8 @@ struct Member {
     nowhere: Option<String>,
     /// Its rows are shown.
     known: bool,
+    /// Health was told last that it cannot be read.
+    failed: bool,
 }
 
 impl LogCollector {
@@ -204,7 +206,10 @@ impl LogCollector {
 
     /// Takes over who there is and where they log.
     fn arrange(&mut self, list: InstanceList) {
-        let places = Places::of(&list);
+        let begun = |origin: &Origin| {
+            self.absent.streams.contains_key(&origin.name()) || self.streams.iter().any(|s| s.origin == *origin)
+        };
+        let places = Places::of(&list, begun);
         let mut sources = self.park();
         let mut wanted: Vec<(Origin, Vec<usize>, bool)> = places.streams;
         for (position, instance) in list.iter().enumerate() {
@@ -223,10 +228,11 @@ impl LogCollector {
             if disabled {
                 source.disabled();
             }
+            source.remark(places.instead.get(&position).map_or("", String::as_str));
             let nowhere = places.nowhere.get(&position).cloned();
             let quiet = instance.is_disabled();
             let totals = instance.settings.totals && !quiet;
-            self.members.push(Member { source, totals, disabled, quiet, nowhere, known: false });
+            self.members.push(Member { source, totals, disabled, quiet, nowhere, known: false, failed: false });
         }
         let mut old = std::mem::take(&mut self.streams);
         for (origin, users, own) in wanted.drain(..) {
@@ -271,7 +277,7 @@ impl LogCollector {
         self.admissions.arrange(&self.streams, &mut self.absent.streams, |origin, saved| {
             Stream::new(origin, 0, saved, false, olddir, patience)
         });
-        for warning in places.warnings {
+        for warning in places.warnings.iter().chain(places.instead.values()) {
             tracing::warn!("{warning}");
         }
         self.refuse_twins();
@@ -443,6 +449,7 @@ impl LogCollector {
         for (position, member) in self.members.iter_mut().enumerate().filter(|(_, m)| !m.disabled) {
             let streams = || self.streams.iter().filter(|s| s.twin_of.is_none() && s.users.contains(&position));
             let error = streams().find_map(|s| s.error.as_ref()).or(member.nowhere.as_ref());
+            let denied = streams().find(|s| s.error.is_some()).is_some_and(|s| s.denied);
             let through = streams().all(|s| s.caught_up);
             // Another log of the same instance may be understood.
             let mut complaints = streams().map(|s| s.foreign.as_ref());
@@ -454,11 +461,13 @@ impl LogCollector {
                     }
                     false
                 }
-                Some(_) if !due => member.known,
+                // The first time at once: `check` looks once only, and a permission that is lost does not wait.
+                Some(_) if !due && member.failed => member.known,
                 Some(_) if member.quiet => {
                     member.source.disabled();
                     false
                 }
+                Some(error) if denied => !member.source.denied(error) && through,
                 Some(error) => !member.source.failure(error) && through,
                 None if through => {
                     if due || !member.known {
@@ -469,6 +478,7 @@ impl LogCollector {
                 }
                 None => false,
             };
+            member.failed = error.is_some();
             self.changed |= known != member.known;
             member.known = known;
         }

@@ -7,9 +7,11 @@ use super::{
     stream::Origin,
 };
 use crate::{
+    advice,
     collect::instance::{self, Instance},
     config::{self, LogSource},
     postfix::log::address::Form,
+    regular,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -33,12 +35,61 @@ pub(super) struct Places {
     pub nowhere: BTreeMap<usize, String>,
     /// What an administrator should know.
     pub warnings: Vec<String>,
+    /// Positions of instances whose journal is read because their file may not be, and what would change that.
+    pub instead: BTreeMap<usize, String>,
+}
+
+/// Where the log of the mail facility may be.
+struct Sources<'a> {
+    files: &'a [&'a str],
+    journals: &'a [&'static str],
+    /// Whether this user may read a file.
+    may_read: &'a dyn Fn(&Path) -> bool,
+    /// Whether it was read before.
+    begun: &'a dyn Fn(&Origin) -> bool,
+}
+
+/// Where it is.
+#[derive(Debug, PartialEq, Eq)]
+enum Found {
+    File(PathBuf),
+    Journal,
+    /// This file may not be read, and the journal may.
+    Instead(PathBuf),
+    Nowhere,
+}
+
+impl Sources<'_> {
+    /// The first one that can be read. What was read before is stayed with where that is possible: only so is every line
+    /// counted once, for the same lines are in the journal and in the file.
+    fn find(&self) -> Found {
+        let Some(file) = self.files.iter().map(PathBuf::from).find(|file| file.exists()) else {
+            return if journal::has_files(self.journals) { Found::Journal } else { Found::Nowhere };
+        };
+        let begun = (self.begun)(&Origin::File(file.clone()));
+        if begun || !journal::may_be_read(self.journals) {
+            return Found::File(file);
+        }
+        if !(self.may_read)(&file) {
+            Found::Instead(file)
+        } else if (self.begun)(&Origin::Journal) {
+            Found::Journal
+        } else {
+            Found::File(file)
+        }
+    }
+}
+
+/// What is wrong with it otherwise is told when it is read.
+fn may_read(file: &Path) -> bool {
+    !regular::open(file).is_err_and(|e| e.kind() == std::io::ErrorKind::PermissionDenied)
 }
 
 impl Places {
-    /// Of these instances.
-    pub(super) fn of(list: &[Arc<Instance>]) -> Self {
+    /// Of these instances; `begun` says what was read before.
+    pub(super) fn of(list: &[Arc<Instance>], begun: impl Fn(&Origin) -> bool) -> Self {
         let mut places = Self::default();
+        let sources = Sources { files: &USUAL, journals: &journal::DIRECTORIES, may_read: &may_read, begun: &begun };
         for (position, instance) in list.iter().enumerate() {
             match &instance.settings.log {
                 LogSource::None => drop(places.disabled.insert(position)),
@@ -46,14 +97,14 @@ impl Places {
                 LogSource::Files(files) => {
                     files.iter().for_each(|file| places.add(Origin::File(file.clone()), position, true));
                 }
-                LogSource::Auto => places.automatic(position, instance),
+                LogSource::Auto => places.automatic(position, instance, &sources),
             }
             places.warnings.extend(warning(instance));
         }
         places
     }
 
-    fn automatic(&mut self, position: usize, instance: &Instance) {
+    fn automatic(&mut self, position: usize, instance: &Instance, sources: &Sources<'_>) {
         match instance.parameter("maillog_file") {
             Some(file) if file.starts_with("/dev/") => {
                 let text = format!(
@@ -64,12 +115,20 @@ impl Places {
                 self.nowhere.insert(position, text);
             }
             Some(file) => self.add(Origin::File(file.into()), position, true),
-            None => match USUAL.iter().find(|file| Path::new(file).exists()) {
-                Some(file) => self.add(Origin::File(file.into()), position, false),
-                None if journal::has_files(&journal::DIRECTORIES) => {
+            None => match sources.find() {
+                Found::File(file) => self.add(Origin::File(file), position, false),
+                Found::Journal => self.add(Origin::Journal, position, false),
+                Found::Instead(file) => {
+                    let what = format_args!(
+                        "{} may not be read by {}, so the journal is followed, which may; to have the file instead let it be \
+                         read and write `log: {{ files: [{0}] }}`",
+                        file.display(),
+                        advice::user()
+                    );
+                    self.instead.insert(position, what.to_string());
                     self.add(Origin::Journal, position, false);
                 }
-                None => {
+                Found::Nowhere => {
                     let text = format!(
                         "{}: no log found: maillog_file is empty, there is no {} and no systemd journal; install rsyslog, or \
                          `postconf maillog_file=/var/log/postfix.log`, or give `log: {{ files: [/path] }}` in the configuration",
@@ -180,5 +239,42 @@ fn addresses(instance: &Instance) -> Form {
         Some(_) => Form::External,
         None if old == Some(true) => Form::Internal,
         None => Form::External,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_that_can_be_read_is_stayed_with() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        let (file, machine) = (path("maillog"), path("journal/abc"));
+        fs::create_dir_all(&machine).unwrap();
+        // DIRECTORIES are statics.
+        let journals: &'static str = path("journal").display().to_string().leak();
+        let name = file.display().to_string();
+        let closed = std::cell::Cell::new(false);
+        let found = |begun: &[Origin]| {
+            let begun = |origin: &Origin| begun.contains(origin);
+            let files = ["/nonexistent", &name];
+            Sources { files: &files, journals: &[journals], may_read: &|_| !closed.get(), begun: &begun }.find()
+        };
+        assert_eq!(found(&[]), Found::Nowhere);
+        let journal = machine.join("system.journal");
+        fs::write(&journal, "").unwrap();
+        assert_eq!(found(&[]), Found::Journal);
+        fs::write(&file, "").unwrap();
+        assert_eq!(found(&[]), Found::File(file.clone()));
+        assert_eq!(found(&[Origin::Journal]), Found::Journal, "its lines would be counted a second time");
+        assert_eq!(found(&[Origin::Journal, Origin::File(file.clone())]), Found::File(file.clone()));
+        fs::remove_file(&journal).unwrap();
+        assert_eq!(found(&[Origin::Journal]), Found::File(file.clone()));
+        closed.set(true);
+        assert_eq!(found(&[]), Found::File(file.clone()), "there is nothing else; its remedy is told");
+        fs::write(&journal, "").unwrap();
+        assert_eq!(found(&[]), Found::Instead(file.clone()));
+        assert_eq!(found(&[Origin::File(file.clone())]), Found::File(file), "what it has lost is told");
     }
 }

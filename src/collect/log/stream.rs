@@ -59,6 +59,8 @@ pub(super) struct Stream {
     pub caught_up: bool,
     /// Why it cannot be read.
     pub error: Option<String>,
+    /// Whether that is a right that is missing.
+    pub denied: bool,
     /// Why what it says is none of the instances' that log there: nothing of a running one was understood.
     pub foreign: Option<String>,
     /// When it was last read without an error.
@@ -104,6 +106,7 @@ impl Stream {
             users: Vec::new(),
             caught_up: false,
             error: None,
+            denied: false,
             foreign: None,
             success: Instant::now(),
             last_line,
@@ -129,6 +132,7 @@ impl Stream {
             }
             Err(e) => {
                 self.error = Some(self.remedy(&e));
+                self.denied = e.kind() == io::ErrorKind::PermissionDenied;
                 Progress::default()
             }
         }

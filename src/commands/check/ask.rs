@@ -187,7 +187,8 @@ pub(super) fn judge(seen: &Seen, how: Option<&How>, about: &Circumstances<'_>) -
                     id,
                     subject,
                     &format!(
-                        "{asked}: the agent is registered and the view shows {root}, and still nothing is there: another subagent has registered the same at a smaller priority, or the agent does not answer; do: journalctl -u {} -n 20",
+                        "{asked}: the agent is registered and the view that the files have now shows {root}, and still nothing is there: snmpd was not started since they were changed; if that is not it, another subagent has registered the same at a smaller priority, or the agent does not answer, and its log tells; do: {} && journalctl -u {} -n 20",
+                        advice::restart("snmpd"),
                         advice::SERVICE
                     ),
                 ),
@@ -335,7 +336,7 @@ fn place(conf: &SnmpdConf, reader: &Reader) -> PathBuf {
         _ => None,
     };
     match conf.directories.iter().find(|directory| directory.is_dir()) {
-        Some(directory) => directory.join("postfix-agentx.conf"),
+        Some(directory) => advice::own_piece(directory),
         None => view.map_or_else(|| reader.place.file.to_path_buf(), |place| Path::new(&*place.file).to_owned()),
     }
 }

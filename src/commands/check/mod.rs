@@ -94,7 +94,8 @@ pub(super) fn run(args: &Check) -> Result<ExitCode, Failure> {
     probes::probes(&config, &mut findings);
     sources::sources(&once.context, &dictionary, &view, &mut findings);
     let instances = once.context.instances.current();
-    instances.iter().for_each(|instance| sources::labels(instance, &instances, &mut findings));
+    let enabled = instances.iter().filter(|instance| !instance.is_disabled());
+    enabled.for_each(|instance| sources::labels(instance, &instances, &mut findings));
     let about = ask::Circumstances { config: &config, conf: &conf, running: !runs.is_empty(), session: &session };
     findings.push(ask::judge(&seen, hows.get(number), &about));
     print(&findings, args)

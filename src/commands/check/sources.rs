@@ -83,8 +83,13 @@ pub(super) fn sources(context: &Context, dictionary: &Dictionary, view: &View, f
             Status::Stale | Status::Failing => Mark::Wrong,
         };
         findings.push(Finding::new(mark, id, &report.name, &text));
+        if !report.remark.is_empty() {
+            findings.push(Finding::note(id, &report.name, &report.remark));
+        }
     }
-    for condition in conditions {
+    findings.extend(context.state.damaged().iter().map(|text| Finding::wrong("state", "state directory", text)));
+    // Those of the state were looked for before every file of it had been read.
+    for condition in conditions.into_iter().filter(|condition| condition.subject != Subject::State) {
         let mark = if condition.severity == Severity::Unknown { Mark::Note } else { Mark::Wrong };
         let (id, subject) = match condition.subject {
             Subject::InstanceDown => ("instance-down", "instance"),
@@ -93,6 +98,8 @@ pub(super) fn sources(context: &Context, dictionary: &Dictionary, view: &View, f
             Subject::Log => ("log-condition", "log"),
             Subject::Alarm => ("alarm", "alarm"),
             Subject::Probe => ("probe-condition", "probes"),
+            Subject::Configuration => ("configuration", "configuration"),
+            Subject::State => ("state", "state directory"),
         };
         // The command of a source that fails for the same reason is enough.
         findings.push(Finding::new(mark, id, subject, &condition.text));

@@ -4,18 +4,25 @@
 //! own. The main thread waits for signals, from the first instant on, and for a collector that ended although it was not
 //! stopped: it reads no file itself, because one on a dead file server would make it deaf.
 
+mod manager;
+
 use super::Failure;
 use crate::{
     agentx,
     collect::{
         self, Context,
-        health::{AgentCounters, Health},
+        health::{AgentCounters, Condition, Health, Severity, Subject},
         runner::{Running, ended},
     },
     config::Config,
     mib::Publisher,
     state::StateDirectory,
     wiring::link_config,
+};
+use manager::{Manager, Pulse};
+use rustix::{
+    process::{DumpableBehavior, geteuid, set_dumpable_behavior},
+    thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities},
 };
 use std::{
     io,
@@ -33,6 +40,7 @@ use tokio::{
 
 /// Serves until SIGTERM or SIGINT.
 pub(super) fn run(file: Option<&Path>) -> Result<ExitCode, Failure> {
+    give_up_rights();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -41,6 +49,29 @@ pub(super) fn run(file: Option<&Path>) -> Result<ExitCode, Failure> {
     // Not waiting for what hangs in a file system.
     runtime.shutdown_background();
     result.map(|()| ExitCode::SUCCESS)
+}
+
+/// What the daemon never needs, whoever starts it. For a process of one thread; what is refused was not to be had.
+fn give_up_rights() {
+    // A core dump would hold addresses of mail, and passwords of probes; nor does another process of this user look into us.
+    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    // Root keeps what root has: without it, it could not even write to a state directory that is another user's.
+    if geteuid().is_root() {
+        return;
+    }
+    // The one capability that has a use here: reading the spool.
+    let keep = CapabilitySet::DAC_READ_SEARCH;
+    if let Ok(has) = capabilities(None)
+        // The unit's SystemCallFilter= kills whoever asks without need.
+        && !keep.contains(has.permitted | has.inheritable)
+    {
+        let sets = CapabilitySets {
+            effective: has.effective & keep,
+            permitted: has.permitted & keep,
+            inheritable: has.inheritable & keep,
+        };
+        let _ = set_capabilities(None, sets);
+    }
 }
 
 /// What the daemon is told.
@@ -119,10 +150,13 @@ async fn serve(file: Option<&Path>, signals: &mut Signals) -> Result<(), Failure
     let link = link_config(&config);
     let (notifier, notifications) = agentx::notifications(link.notifications, stats.clone());
     let epoch = stats.epoch.clone();
-    let (shutdown, link) = talk_to_snmpd(link, publisher.clone(), notifications, stats)?;
+    let pulse = Pulse::default();
+    let mut manager = Manager::new(stats.clone(), health.clone(), pulse.clone());
+    let (shutdown, link) = talk_to_snmpd(link, publisher.clone(), notifications, stats, pulse)?;
     let context =
         Context { notifier: Some(notifier), epoch, ..Context::new(Arc::new(config), publisher, health, state) };
-    let result = collect(file, context, &counters, &link, signals).await;
+    let result = collect(file, context, &counters, &link, signals, &mut manager).await;
+    manager.stopping();
     // Where the link's thread is gone, there is no receiver any more.
     let _ = shutdown.send(());
     let _ = link.join();
@@ -136,6 +170,7 @@ fn talk_to_snmpd(
     publisher: Publisher,
     notifications: agentx::Notifications,
     stats: Arc<agentx::Stats>,
+    pulse: Pulse,
 ) -> Result<(oneshot::Sender<()>, JoinHandle<()>), Failure> {
     let (shutdown, stopped) = oneshot::channel::<()>();
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -147,7 +182,12 @@ fn talk_to_snmpd(
         .spawn(move || {
             // The sender gone without a word is the end as well.
             let stopped = async { stopped.await.unwrap_or_default() };
-            runtime.block_on(agentx::run(link, move || publisher.view(), notifications, stats, stopped));
+            runtime.block_on(async {
+                tokio::select! {
+                    () = agentx::run(link, move || publisher.view(), notifications, stats, stopped) => {}
+                    () = pulse.answer() => {}
+                }
+            });
             // Not waiting for a resolver that looks up the name of a TCP master.
             runtime.shutdown_background();
         })
@@ -165,6 +205,7 @@ async fn collect(
     counters: &AgentCounters,
     link: &JoinHandle<()>,
     signals: &mut Signals,
+    manager: &mut Manager,
 ) -> Result<(), Failure> {
     let cannot = |e| Failure::System("cannot start a collector", e);
     let mut collectors = Running::start(&context).map_err(cannot)?;
@@ -175,21 +216,28 @@ async fn collect(
                 if !reload {
                     break Ok(());
                 }
+                manager.reloading();
                 let (name, old) = (file.map(Path::to_owned), context.config.clone());
                 match signals.unless_end(move || changed(name.as_deref(), &old)).await {
                     Err(e) => break Err(e),
                     Ok(None) => break Ok(()),
-                    Ok(Some(Err(why))) => tracing::error!("SIGHUP: {why}; the old configuration stays"),
+                    Ok(Some(Err(why))) => {
+                        tracing::error!("SIGHUP: {why}; the old configuration stays");
+                        context.health.conditions("configuration", vec![refused(&why)]);
+                    }
                     Ok(Some(Ok(config))) => {
                         context = context.next_generation(Arc::new(config));
                         if let Err(e) = collectors.restart(&context) {
                             break Err(cannot(e));
                         }
                         counters.reloads.fetch_add(1, Ordering::Relaxed);
+                        context.health.conditions("configuration", Vec::new());
                         tracing::info!("SIGHUP: configuration taken over");
                     }
                 }
+                manager.reloaded();
             },
+            () = manager.link_changed() => manager.look(),
             _ = watch.tick() => {
                 if let Some(newer) = context.state.refused() {
                     break Err(newer.into());
@@ -200,11 +248,22 @@ async fn collect(
                 if let Err(e) = collectors.look() {
                     break Err(cannot(e));
                 }
+                // Only here, where all threads are known to be there.
+                manager.look();
             },
         }
     };
+    manager.stopping();
     collectors.stop();
     result
+}
+
+/// That SIGHUP was of no use stays in postfixHealth until one is.
+fn refused(why: &str) -> Condition {
+    // What stands below the first line shows the place in the file.
+    let why = why.lines().next().unwrap_or_default();
+    let text = format!("SIGHUP: {why}; the old configuration stays");
+    Condition { severity: Severity::Warning, subject: Subject::Configuration, text }
 }
 
 /// The configuration anew, unless it changes what only a restart can change.
