@@ -55,11 +55,10 @@ impl Instance {
                 let smtpd = self.state.smtpd.at(by.service);
                 smtpd.disconnects += self.times;
                 for (command, ok, _) in text::command_counts(rest) {
+                    let more = ok.saturating_mul(self.times);
                     match command {
-                        b"data" | b"bdat" => {
-                            smtpd.accepted = smtpd.accepted.saturating_add(ok.saturating_mul(self.times))
-                        }
-                        b"auth" => smtpd.auth_ok = smtpd.auth_ok.saturating_add(ok.saturating_mul(self.times)),
+                        b"data" | b"bdat" => smtpd.accepted = smtpd.accepted.saturating_add(more),
+                        b"auth" => smtpd.auth_ok = smtpd.auth_ok.saturating_add(more),
                         _ => {}
                     }
                 }
