@@ -38,11 +38,11 @@ impl Hour {
         self.latest = self.latest.max(piece);
     }
 
-    fn count(&mut self, now: i64, what: What, by: u32) {
+    fn count(&mut self, now: i64, what: What, by: u64) {
         let piece = now.div_euclid(PIECE);
         self.advance(piece);
         let place = &mut self.pieces[piece.rem_euclid(PIECES as i64) as usize][what as usize];
-        *place = place.saturating_add(by);
+        *place = place.saturating_add(u32::try_from(by).unwrap_or(u32::MAX));
     }
 
     fn sums(&self, now: i64) -> [u64; 3] {
@@ -88,29 +88,29 @@ pub struct Sender {
 }
 
 impl Senders {
-    /// `name` authenticated and begins a message. Returns its slot.
-    pub fn message(&mut self, name: &str, now: i64) -> u16 {
+    /// `name` authenticated and begins so many messages. Returns its slot.
+    pub fn message(&mut self, name: &str, now: i64, times: u64) -> u16 {
         let slot = self.names.index(name).map_or(0, |index| index as usize - 1);
         debug_assert!(slot <= NAMES);
         if self.hours.len() <= slot {
             self.hours.resize_with(slot + 1, Hour::default);
         }
-        self.hours[slot].count(now, What::Messages, 1);
+        self.hours[slot].count(now, What::Messages, times);
         slot as u16
     }
 
     /// Its message goes to so many.
     pub fn recipients(&mut self, slot: u16, recipients: u64, now: i64) {
         if let Some(hour) = self.hours.get_mut(usize::from(slot)) {
-            hour.count(now, What::Recipients, u32::try_from(recipients).unwrap_or(u32::MAX));
+            hour.count(now, What::Recipients, recipients);
         }
     }
 
     /// Somebody did not get in. What strangers try are not names: only those that have sent mail get a row.
-    pub fn failure(&mut self, name: Option<&str>, now: i64) {
+    pub fn failure(&mut self, name: Option<&str>, now: i64, times: u64) {
         let known = name.and_then(|name| self.names.get(name)).map_or(0, |index| index as usize - 1);
         if let Some(hour) = self.hours.get_mut(known) {
-            hour.count(now, What::Failures, 1);
+            hour.count(now, What::Failures, times);
         }
     }
 
@@ -147,13 +147,13 @@ mod tests {
         let mut senders = Senders::default();
         let now = 1_000_000_000;
         for n in 0..10 {
-            let slot = senders.message("bot", now + n * 60);
+            let slot = senders.message("bot", now + n * 60, 1);
             senders.recipients(slot, 50, now + n * 60);
         }
-        senders.message("alice", now);
-        senders.failure(Some("alice"), now);
-        senders.failure(Some("nobody"), now);
-        senders.failure(None, now);
+        senders.message("alice", now, 1);
+        senders.failure(Some("alice"), now, 1);
+        senders.failure(Some("nobody"), now, 1);
+        senders.failure(None, now, 1);
         let rows = senders.busiest(1, now + 600);
         assert_eq!((rows[0].name.as_str(), rows[0].index, rows[0].messages, rows[0].recipients), ("bot", 2, 10, 500));
         assert_eq!(
@@ -170,10 +170,10 @@ mod tests {
     fn a_clock_that_was_ahead() {
         let mut senders = Senders::default();
         let now = 1_700_000_000;
-        senders.message("eve", now + 315_360_000);
+        senders.message("eve", now + 315_360_000, 1);
         assert_eq!(senders.busiest(5, now).iter().map(|s| s.messages).sum::<u64>(), 0);
-        senders.message("eve", now);
-        senders.message("eve", now + 300);
+        senders.message("eve", now, 1);
+        senders.message("eve", now + 300, 1);
         assert_eq!(senders.busiest(5, now + 600).iter().map(|s| s.messages).sum::<u64>(), 2);
         assert_eq!(senders.busiest(5, now + 4_500).iter().map(|s| s.messages).sum::<u64>(), 0);
     }
