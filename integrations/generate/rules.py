@@ -126,7 +126,15 @@ def seen(mib):
         yield alert("PostfixCertificateBad", 'postfixCertificateStatus{postfixCertificateStatus=~"expired|notYetValid|untrusted|unreadable"} == 1', "5m", "critical", f"certificate {{{{ $labels.{name} }}}} is {{{{ $labels.postfixCertificateStatus }}}}")
     if "postfixAlarmTable" in mib.tables:
         yield alert("PostfixAlarmRaised", 'postfixAlarmState{postfixAlarmState="raised"} == 1', "1m", "warning", "configured alarm {{ $labels.postfixAlarmName }} is raised")
-        yield alert("PostfixAlarmUnknown", 'postfixAlarmState{postfixAlarmState="unknown"} == 1', "15m", "warning", "configured alarm {{ $labels.postfixAlarmName }} has no value to look at")
+        yield alert(
+            # What follows from an instance that is stopped or a source that cannot be read is told there, once.
+            "PostfixAlarmUnknown",
+            'postfixAlarmState{postfixAlarmState="unknown"} == 1\n'
+            '  unless on (job, instance) (postfixInstanceState{postfixInstanceState="stopped"} == 1 or postfixSourceStatus{postfixSourceStatus=~"failing|stale|starting"} == 1)\n',
+            "15m",
+            "warning",
+            "configured alarm {{ $labels.postfixAlarmName }} has no value to look at",
+        )
 
 
 def histogram(record, column, prefix, limits):
