@@ -72,7 +72,7 @@ fn wrong(module: &Module, oid: &[u32]) -> Option<String> {
 
 /// Our descriptors as they stand in a text: `postfix` and a capital letter. A file may call a table's rows by the table's name
 /// without its last word, and what begins so is a family: `postfixTotal…`.
-pub(crate) fn unknown_descriptors(module: &Module, text: &str) -> BTreeSet<String> {
+fn unknown_descriptors(module: &Module, text: &str) -> BTreeSet<String> {
     let mib = read(&common::repository().join("mibs/POSTFIX-MIB.txt"));
     let known = |word: &str| {
         let table = format!("{word}Table");
@@ -178,7 +178,8 @@ fn lookups(text: &str) -> Vec<(String, BTreeMap<String, String>)> {
     let mut found = Vec::new();
     for line in text.lines() {
         let Some((name, labels)) = line.trim().trim_end_matches(',').split_once("\": {\"1\"") else { continue };
-        let labels = serde_json::from_str(&format!("{{\"1\"{labels}")).unwrap_or_else(|error| panic!("{line}: {error}"));
+        let labels =
+            serde_json::from_str(&format!("{{\"1\"{labels}")).unwrap_or_else(|error| panic!("{line}: {error}"));
         found.push((name.trim_start_matches('"').to_owned(), labels));
     }
     for lookup in text.split("<ValueLookup id=\"").skip(1) {
@@ -216,7 +217,9 @@ fn yaml(text: &str, path: &Path) -> Json {
 /// The folders, one a manager.
 fn folders() -> BTreeSet<String> {
     let root = common::repository().join("integrations");
-    let of = |path: &PathBuf| path.strip_prefix(&root).expect("below").iter().next().map(|part| part.to_string_lossy().into_owned());
+    let of = |path: &PathBuf| {
+        path.strip_prefix(&root).expect("below").iter().next().map(|part| part.to_string_lossy().into_owned())
+    };
     files().iter().filter_map(of).collect()
 }
 

@@ -10,8 +10,11 @@ use crate::mib::module;
 
 fn below(folder: &str) -> Vec<(PathBuf, String)> {
     let directory = repository().join("integrations").join(folder);
-    let found: Vec<_> =
-        files().into_iter().filter(|path| path.starts_with(&directory)).map(|path| (path.clone(), read(&path))).collect();
+    let found: Vec<_> = files()
+        .into_iter()
+        .filter(|path| path.starts_with(&directory))
+        .map(|path| (path.clone(), read(&path)))
+        .collect();
     assert!(!found.is_empty(), "nothing in {folder}");
     found
 }
@@ -108,10 +111,14 @@ fn cactis_queries_cut_the_index_where_it_begins() {
     for (path, text) in below("cacti") {
         let table = text.split("<description>").nth(1).and_then(|rest| rest.split(' ').next()).expect("a table");
         let entry = &module.objects[&table.replace("Table", "Entry")];
-        let pattern = text.split("<oid_index_parse>").nth(1).and_then(|rest| rest.split('<').next()).expect("a pattern");
+        let pattern =
+            text.split("<oid_index_parse>").nth(1).and_then(|rest| rest.split('<').next()).expect("a pattern");
         assert_eq!(pattern.matches("[0-9]+").count(), entry.index.len(), "{}", path.display());
-        let names: Vec<&str> =
-            text.lines().filter_map(|line| line.strip_prefix("    <")?.strip_suffix('>')).filter(|tag| !tag.starts_with('/')).collect();
+        let names: Vec<&str> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("    <")?.strip_suffix('>'))
+            .filter(|tag| !tag.starts_with('/'))
+            .collect();
         assert!(unique(&path.display().to_string(), names) > 2);
     }
 }
@@ -123,10 +130,12 @@ fn rows_of_lists_have_as_many_fields_as_their_head() {
         let text = read(path);
         let fields = |line: &str| {
             let mut quoted = false;
-            line.chars().filter(|c| {
-                quoted ^= *c == '"';
-                *c == ',' && !quoted
-            }).count()
+            line.chars()
+                .filter(|c| {
+                    quoted ^= *c == '"';
+                    *c == ',' && !quoted
+                })
+                .count()
         };
         let head = fields(text.lines().next().expect("a head"));
         for line in text.lines() {
