@@ -19,6 +19,8 @@ TABLES = {
     "postfixDestinationTable": ["Sent", "Deferrals", "Bounced", "ConnectFailures"],
     "postfixBounceReasonTable": ["Bounces"],
     "postfixTlsTable": ["Sessions"],
+    "postfixRejectCodeTable": ["Commands"],
+    "postfixPatternTable": ["Matches"],
     "postfixSmtpdTable": ["Sessions", "Connects", "LostConnections", "AuthOk", "AuthFailed", "RejectsTemporary", "RejectsPermanent"],
     "postfixRejectTable": ["Temporary", "Permanent"],
     "postfixDaemonTable": ["State", "CpuPercent", "MemoryKiB"],

@@ -112,6 +112,7 @@ RULES = [
         "table": "postfixTlsTable", "component": "tls", "title": "TLS by direction and protocol", "label": "Postfix TLS [{#NAME}]",
         "columns": ["postfixTlsSessions", "postfixTlsUntrusted", "postfixTlsVerified"],
     },
+    {"table": "postfixPatternTable", "component": "pattern", "title": "Patterns of the configuration", "columns": ["postfixPatternMatches"]},
     {
         "table": "postfixSmtpdTable", "component": "smtpd", "title": "SMTP servers", "label": "Postfix SMTP server [{#NAME}]", "filter": NO_OTHER,
         "columns": ["postfixSmtpd" + c for c in ("Sessions", "Connects", "LostConnections", "TlsSessions", "AuthOk", "AuthFailed", "RejectsTemporary", "RejectsPermanent")],
@@ -168,7 +169,7 @@ RULES = [
     },
     {
         "table": "postfixAlarmTable", "component": "alarm", "title": "Alarms of the agent",
-        "columns": ["postfixAlarmState", ("postfixAlarmText", {"keep": "1h"})],
+        "columns": ["postfixAlarmState"],
         "triggers": [
             {"expression": "min(<alarm postfixAlarmState.{#SNMPINDEX}>,#2)=2 and max(<alarm postfixAlarmState.{#SNMPINDEX}>,#2)=2", "title": "Raised", "priority": "WARNING", "needs": [CRITICAL],
              "text": "Set in the agent's configuration. One of severity critical is told by \"Postfix: Critical\"."},

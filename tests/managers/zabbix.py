@@ -12,7 +12,7 @@ import urllib.request
 from manager import *
 
 TREE = pathlib.Path(os.environ.get("ZABBIX_TREE") or "/")
-HOST, TEMPLATE = "mx", "Postfix by SNMP"
+HOST, TEMPLATE, NOTIFIED = "mx", "Postfix by SNMP", "Postfix: Notified of an alarm"
 SERVER = """ListenIP=127.0.0.1
 ListenPort={port}
 DBHost=127.0.0.1
@@ -52,6 +52,7 @@ class Zabbix:
     }
     # One fault is one alarm, not one for each of the daemons that went with it.
     forbidden = ["Postfix daemon", "Postfix alarm"]
+    notified = False
 
     def start(self, processes):
         self.inside = "/" / pathlib.Path("srv/zabbix-test" if TREE != pathlib.Path("/") else DIRECTORY)
@@ -158,7 +159,31 @@ class Zabbix:
             return f"{len(items)} items; without a value {len(without)} {without[:4]}; unsupported {len(bad)} {bad[:3]}"
         both = [any(f"[postfix{end} deferred]" in name for name in names) for end in ("", "-out")]
         assert all(both), "not the queues of both instances"
+        if not self.notified:
+            self.notify()
         return "yes"
+
+    def trap(self, notification, alarm):
+        """As zabbix_trap_receiver.pl writes what snmptrapd took."""
+        text = f"2026-01-01T00:00:00+0000 ZBXTRAP 127.0.0.1\nVARBINDS:\n  .1.3.6.1.6.3.1.1.4.1.0 type=6 value=OID: {notification}\n  {alarm} type=4 value=STRING: \"down: postfix-out\"\n"
+        with open(self.outside / "traps", "a") as file:
+            file.write(text)
+
+    def told(self):
+        problems = self("problem.get", {"hostids": self.host, "selectTags": "extend"})
+        return sorted(tag["value"] for p in problems if p["name"] == NOTIFIED for tag in p["tags"] if tag["tag"] == "alarm")
+
+    def notify(self):
+        """Two alarms are told, one by numbers and one by names; each ends with its own end."""
+        numbers, row = f".{ROOT}.0.", f".{ROOT}.1.10.1.1.2."
+        self.trap(numbers + "3", row + "31")
+        self.trap("POSTFIX-MIB::postfixAlarmRaised", "POSTFIX-MIB::postfixAlarmName.4")
+        wait("both notifications", 30, lambda: self.told() == ["31", "4"])
+        self.trap(numbers + "4", row + "31")
+        wait("the end of the first", 30, lambda: self.told() == ["4"])
+        self.trap("POSTFIX-MIB::postfixAlarmCleared", "POSTFIX-MIB::postfixAlarmName.4")
+        wait("the end of the second", 30, lambda: self.told() == [])
+        self.notified = True
 
     def alarms(self):
         problems = self("problem.get", {"hostids": self.host, "suppressed": False})
