@@ -46,10 +46,13 @@ if (defined $ARGV[0] and $ARGV[0] eq 'config') {
     exit 0;
 }
 my $session = Munin::Plugin::SNMP->session();
+# A host that is silent is asked once: asking for each field would take longer than munin waits for a plugin.
+my $silent = 0;
 for my $graph (@graphs) {
     print "multigraph $graph->{name}\\n";
     for my $field (@{ $graph->{fields} }) {
-        my $value = $session->get_single($field->[1]);
+        my $value = $silent ? 'U' : $session->get_single($field->[1]);
+        $silent = 1 if ($session->error() || '') =~ /no response/i;
         $value = 'U' unless defined $value and $value =~ /^-?\\d+$/;
         print "$field->[0].value $value\\n";
     }

@@ -160,13 +160,14 @@ class Template:
 
     def traps(self):
         numbers = self.mib.notifications
-        root = re.escape(f"{self.mib.root}.0.").replace("\\", "\\\\")
+        # A backslash stands for itself in a key and is doubled in a function's text.
+        root = re.escape(f"{self.mib.root}.0.")
         key = f'snmptrap["(POSTFIX-MIB::postfix|{root})"]'
 
         def pattern(names):
             known = [name for name in names if name in numbers]
             by_number = "|".join(str(numbers[name]) for name in known)
-            return f"({'|'.join(known)}|{root}({by_number})([^0-9]|$))"
+            return f"({'|'.join(known)}|{root}({by_number})([^0-9]|$))".replace("\\", "\\\\")
 
         def find(names):
             return f'find(/{TEMPLATE}/{key},,"regexp","{pattern(names)}")=1'
