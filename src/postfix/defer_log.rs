@@ -3,30 +3,60 @@
 //! One file a message below defer/, named and hashed as the message itself: a block of `name=value` lines a recipient, blank
 //! lines between them. Until 2.x a recipient was one line, `<address>: reason`, which oldlog_compat still writes in front.
 
-use super::defer_reason::DeferReason;
-
 /// So much of a line is looked at; reasons are shorter.
 const LINE: usize = 16 << 10;
 
-/// A log as it is read, piece by piece: one line is in memory at a time.
+/// A log as it is read, piece by piece: one block is in memory at a time.
 #[derive(Debug, Default)]
 pub struct DeferLog {
     /// The beginning of a line whose end has not come yet.
     line: Vec<u8>,
-    recipient: bool,
-    reason: Option<DeferReason>,
-    old_style: Option<DeferReason>,
+    new: Block,
+    old: Block,
+}
+
+/// What is known of one recipient.
+#[derive(Debug, Default)]
+struct Block {
+    address: Vec<u8>,
+    reason: Vec<u8>,
+    has_address: bool,
+    has_reason: bool,
+}
+
+impl Block {
+    fn set_address(&mut self, address: &[u8]) {
+        set(&mut self.address, address);
+        self.has_address = true;
+    }
+
+    fn set_reason(&mut self, reason: &[u8]) {
+        set(&mut self.reason, reason);
+        self.has_reason = true;
+    }
+
+    fn clear(&mut self) {
+        self.address.clear();
+        self.reason.clear();
+        (self.has_address, self.has_reason) = (false, false);
+    }
+}
+
+fn set(to: &mut Vec<u8>, from: &[u8]) {
+    to.clear();
+    to.extend_from_slice(from);
 }
 
 impl DeferLog {
     /// Forgets what came, for the next log.
     pub fn clear(&mut self) {
         self.line.clear();
-        (self.recipient, self.reason, self.old_style) = (false, None, None);
+        self.new.clear();
+        self.old.clear();
     }
 
-    /// Takes the next piece in; calls `waiting` with the class of every recipient whose block has ended.
-    pub fn feed(&mut self, piece: &[u8], waiting: &mut impl FnMut(DeferReason)) {
+    /// Takes the next piece in; calls `waiting` with address and reason of every recipient whose block has ended.
+    pub fn feed(&mut self, piece: &[u8], waiting: &mut impl FnMut(&[u8], &[u8])) {
         let mut rest = piece;
         while let Some(end) = memchr::memchr(b'\n', rest) {
             if self.line.is_empty() {
@@ -44,11 +74,11 @@ impl DeferLog {
     }
 
     /// The end of the file. The blank line that ends the last block may be missing; a block without a reason was cut off,
-    /// and of what nobody can read no class is made up.
-    pub fn finish(&mut self, waiting: &mut impl FnMut(DeferReason)) {
+    /// and of what nobody can read no reason is made up.
+    pub fn finish(&mut self, waiting: &mut impl FnMut(&[u8], &[u8])) {
         let line = std::mem::take(&mut self.line);
         self.whole_line(&line, waiting);
-        if self.reason.is_some() || !self.recipient {
+        if self.new.has_reason || !self.new.has_address {
             self.end_of_block(waiting);
         }
         self.clear();
@@ -58,27 +88,28 @@ impl DeferLog {
         self.line.extend_from_slice(&piece[..piece.len().min(LINE.saturating_sub(self.line.len()))]);
     }
 
-    fn whole_line(&mut self, line: &[u8], waiting: &mut impl FnMut(DeferReason)) {
+    fn whole_line(&mut self, line: &[u8], waiting: &mut impl FnMut(&[u8], &[u8])) {
         if line.is_empty() {
             self.end_of_block(waiting);
-        } else if line.starts_with(b"recipient=") {
-            self.recipient = true;
-        } else if let Some(value) = line.strip_prefix(b"reason=") {
-            self.reason = Some(DeferReason::of(value));
-        } else if line.starts_with(b"<")
-            && let Some(end) = memchr::memmem::find(line, b">: ")
+        } else if let Some(address) = line.strip_prefix(b"recipient=") {
+            self.new.set_address(address);
+        } else if let Some(reason) = line.strip_prefix(b"reason=") {
+            self.new.set_reason(reason);
+        } else if let Some(rest) = line.strip_prefix(b"<")
+            && let Some(end) = memchr::memmem::find(rest, b">: ")
         {
-            self.old_style = Some(DeferReason::of(&line[end + 3..]));
+            self.old.set_address(&rest[..end]);
+            self.old.set_reason(&rest[end + 3..]);
         }
     }
 
-    fn end_of_block(&mut self, waiting: &mut impl FnMut(DeferReason)) {
-        let (recipient, reason, old_style) = (self.recipient, self.reason.take(), self.old_style.take());
-        self.recipient = false;
-        match recipient {
-            true => waiting(reason.unwrap_or_else(|| DeferReason::of(b""))),
-            false => old_style.into_iter().for_each(waiting),
+    fn end_of_block(&mut self, waiting: &mut impl FnMut(&[u8], &[u8])) {
+        let block = if self.new.has_address { &self.new } else { &self.old };
+        if block.has_address {
+            waiting(&block.address, &block.reason);
         }
+        self.new.clear();
+        self.old.clear();
     }
 }
 
@@ -87,13 +118,14 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn classes(log: &[u8]) -> Vec<DeferReason> {
+    fn all(log: &[u8]) -> Vec<(String, String)> {
         in_pieces(log, log.len().max(1))
     }
 
-    fn in_pieces(log: &[u8], size: usize) -> Vec<DeferReason> {
+    fn in_pieces(log: &[u8], size: usize) -> Vec<(String, String)> {
         let (mut seen, mut reader) = (Vec::new(), DeferLog::default());
-        let mut waiting = |reason| seen.push(reason);
+        let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
+        let mut waiting = |address: &[u8], reason: &[u8]| seen.push((text(address), text(reason)));
         log.chunks(size).for_each(|piece| reader.feed(piece, &mut waiting));
         reader.finish(&mut waiting);
         seen
@@ -104,25 +136,31 @@ mod tests {
         let log = b"\n<a@x>: connect to x[192.0.2.1]:25: Connection refused\nrecipient=a@x\noffset=1\n\
             status=4.4.1\naction=delayed\nreason=connect to x[192.0.2.1]:25: Connection refused\n\n\
             recipient=b@x\nstatus=4.0.0\n\n<c@x>: mail transport unavailable\n\nrecipient=d@x\nreason=timed out";
-        let expected = [DeferReason::ConnectionRefused, DeferReason::Other, DeferReason::Local, DeferReason::TimedOut];
-        assert_eq!(classes(log), expected);
-        assert_eq!(classes(b""), []);
+        let expected = [
+            ("a@x", "connect to x[192.0.2.1]:25: Connection refused"),
+            ("b@x", ""),
+            ("c@x", "mail transport unavailable"),
+            ("d@x", "timed out"),
+        ]
+        .map(|(address, reason)| (address.to_owned(), reason.to_owned()));
+        assert_eq!(all(log), expected);
+        assert_eq!(all(b""), []);
         for size in 1..log.len() {
             assert_eq!(in_pieces(log, size), expected, "in pieces of {size}");
         }
     }
 
     #[test]
-    fn a_block_that_is_cut_off_has_no_class() {
+    fn a_block_that_is_cut_off_has_no_reason() {
         let log = b"recipient=a@x\nreason=timed out\n\nrecipient=b@x\nstatus=4.4.1\nreas";
-        assert_eq!(classes(log), [DeferReason::TimedOut]);
+        assert_eq!(all(log), [("a@x".to_owned(), "timed out".to_owned())]);
     }
 
     #[test]
     fn what_a_line_takes_is_bounded() {
         let mut reader = DeferLog::default();
         for _ in 0..100 {
-            reader.feed(&[b'x'; 4_096], &mut |_| {});
+            reader.feed(&[b'x'; 4_096], &mut |_, _| {});
         }
         assert!(reader.line.len() <= LINE);
     }
@@ -130,7 +168,7 @@ mod tests {
     proptest! {
         #[test]
         fn never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-            prop_assert_eq!(classes(&bytes), in_pieces(&bytes, 7));
+            prop_assert_eq!(all(&bytes), in_pieces(&bytes, 7));
         }
     }
 }

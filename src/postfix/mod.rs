@@ -10,5 +10,6 @@ pub mod master_cf;
 pub mod queue;
 pub mod queue_file;
 pub mod queue_id;
+pub mod reason_text;
 pub mod showq;
 mod socket;
