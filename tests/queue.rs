@@ -139,9 +139,10 @@ impl Watch {
     #[track_caller]
     fn agrees(&self, instance: u32, postfix: &TestPostfix) {
         let listed = postfix.postqueue_json();
-        let now = now();
         for queue in LISTED {
             let there: Vec<&QueuedMessage> = listed.iter().filter(|m| m.queue_name == queue).collect();
+            // Ages go on while tools are run, on a busy machine for seconds.
+            let now = now();
             let arrived = there.iter().map(|m| now - m.arrival_time).max().unwrap_or(0);
             // Mail only passes through these; showq cannot tell since when it is there.
             let passing = matches!(queue, "maildrop" | "incoming") && self.source == QueueSource::Showq;

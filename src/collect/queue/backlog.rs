@@ -107,7 +107,7 @@ fn row(owner: &Owner, snapshot: &Snapshot, index: u32, name: String, waiting: Wa
 }
 
 /// What belongs to each index. Names that are the same once they are shown add up.
-fn named<'a, T: Clone>(
+fn named<'a, T>(
     all: impl Iterator<Item = (&'a [u8], T)>,
     mut other: T,
     mut index: impl FnMut(&str) -> Option<u32>,

@@ -182,3 +182,18 @@ fn space(queue_directory: &Path) -> Option<Space> {
     let inodes = (fs.f_files > 0).then_some(fs.f_favail);
     Some(Space { free, size: used.saturating_add(free), inodes })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::collect::instance::made_up::instance;
+
+    #[test]
+    fn names_of_hashed_queues_are_compared_as_postfix_does() {
+        let depth = |names: &str| {
+            defer_depth(&instance(Path::new("/q"), &[("hash_queue_names", names), ("hash_queue_depth", "2")]))
+        };
+        assert_eq!(["deferred, defer", "Deferred, Defer", "DEFER", "incoming\tdefer"].map(depth), [2; 4]);
+        assert_eq!(["deferred", "deferring"].map(depth), [0; 2]);
+    }
+}

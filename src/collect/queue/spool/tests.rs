@@ -364,7 +364,9 @@ proptest! {
         let fake = spool_of(&mails);
         let (mut spool, wanted) = (fake.spool(), Wanted::new(2, 2));
         let snapshot = spool.read(&wanted, Duration::ZERO).unwrap();
-        made_up::check(&snapshot, &mails, true, false);
+        // Where nothing is deferred no log has to be read.
+        let complete = !mails.iter().any(|mail| mail.queue == DEFERRED);
+        made_up::check(&snapshot, &mails, true, complete);
         let snapshot = spool.read(&wanted, Duration::ZERO).unwrap();
         made_up::check(&snapshot, &mails, true, true);
         // The same index, and other mail.
@@ -376,4 +378,61 @@ proptest! {
         let snapshot = spool.read(&wanted, Duration::ZERO).unwrap();
         made_up::check(&snapshot, &more, true, true);
     }
+}
+
+#[test]
+fn messages_above_4_gib_and_logs_above_4_mib() {
+    let fake = Fake::new();
+    let mut large = b"C\x2f     6442450944              64               1".to_vec();
+    large.extend(envelope(&["a@one.example"]));
+    for (name, content) in [("hold/A0001", large), ("hold/A0002", envelope(&["a@x"]))] {
+        fs::write(fake.path(name), content).unwrap();
+        fs::set_permissions(fake.path(name), fs::Permissions::from_mode(0o700)).unwrap();
+    }
+    let recipients: Vec<String> = (0..30_000).map(|n| format!("user{n}@one.example")).collect();
+    fake.put("deferred/B/B0001", &recipients.iter().map(String::as_str).collect::<Vec<_>>());
+    fs::create_dir_all(fake.path("defer/B")).unwrap();
+    let block = |address: &String| {
+        let reason = "connect to mx.one.example[192.0.2.1]:25: Connection refused";
+        format!("<{address}>: {reason}\nrecipient={address}\nstatus=4.4.1\naction=delayed\nreason={reason}\n\n")
+    };
+    let log: String = recipients.iter().map(block).collect();
+    assert!(log.len() > 4 << 20, "{}", log.len());
+    fs::write(fake.path("defer/B/B0001"), log).unwrap();
+    let mut spool = fake.spool();
+    spool.read(&Wanted::new(1, 1), Duration::ZERO).unwrap();
+    let snapshot = spool.read(&Wanted::new(1, 1), Duration::ZERO).unwrap();
+    let hold = snapshot.queue(QueueKind::Hold).unwrap();
+    assert_eq!((hold.messages, hold.largest_kib()), (2, 6 << 20));
+    assert!(hold.kib() > 6 << 20);
+    let reasons = snapshot.reasons.unwrap();
+    assert_eq!((reasons[0], reasons.iter().sum::<u64>()), (30_000, 30_000), "no class is made up where a piece ends");
+    assert_eq!(snapshot.queue(DEFERRED).unwrap().recipients, 30_000);
+}
+
+#[test]
+fn a_log_is_found_where_another_hash_queue_depth_has_it() {
+    let fake = Fake::new();
+    for (name, log) in [("A0001", "defer/A0001"), ("B0001", "defer/B/B0001"), ("C0001", "defer/C/0/C0001")] {
+        fake.put(&format!("deferred/{name}"), &["a@x"]);
+        let log = fake.path(log);
+        fs::create_dir_all(log.parent().unwrap()).unwrap();
+        fs::write(log, "recipient=a@x\nreason=x timed out\n\n").unwrap();
+    }
+    let mut spool = fake.spool();
+    spool.read(&Wanted::new(1, 1), Duration::ZERO).unwrap();
+    assert_eq!(spool.read(&Wanted::new(1, 1), Duration::ZERO).unwrap().reasons.unwrap()[1], 3);
+}
+
+#[test]
+fn old_mail_that_passes_through_is_as_old_as_its_stay() {
+    let fake = Fake::new();
+    for queue in ["maildrop", "incoming", "active", "hold"] {
+        fake.put(&format!("{queue}/A0001"), &["a@x"]);
+    }
+    let mut spool = fake.spool();
+    let snapshot = spool.read(&Wanted::new(1, 1), Duration::ZERO).unwrap();
+    let age = |kind| snapshot.clock.wall - snapshot.queue(kind).unwrap().oldest.unwrap();
+    assert!([QueueKind::Maildrop, QueueKind::Incoming].iter().all(|kind| age(*kind) < 600));
+    assert!([QueueKind::Active, QueueKind::Hold].iter().all(|kind| age(*kind) > 10_000_000));
 }
