@@ -20,7 +20,9 @@ fuzz_target!(|bytes: &[u8]| {
         }
     });
     let mut log = defer_log::DeferLog::default();
-    let mut waiting = |_: &[u8], reason: &[u8]| assert!(reason_text::plain(reason).len() <= reason_text::LONGEST);
+    let mut waiting = |waiting: defer_log::Waiting<'_>| {
+        assert!(reason_text::plain(waiting.reason).len() <= reason_text::LONGEST);
+    };
     log.feed(bytes, &mut waiting);
     log.finish(&mut waiting);
 });

@@ -2,10 +2,11 @@
 
 use super::{
     domains::{self, Backlog, Domain, Domains, NEVER, Waiting, Wanted},
-    reasons::{self, Judge, Tally, Texts, Why},
+    reasons::{self, Judged, Tally, Texts, Why},
     snapshot::{Clock, Queue, Snapshot, seconds},
 };
 use crate::postfix::{
+    defer_log,
     defer_reason::DeferReason,
     queue::QueueKind,
     showq::{self, Format, Message, Patience, ShowqError, Visitor},
@@ -94,7 +95,6 @@ struct Count<'a> {
     senders: Domains,
     sent: Vec<Waiting>,
     reasons: [u64; DeferReason::ALL.len()],
-    judge: Judge,
     texts: Texts,
     /// Recipients by domain and reason.
     why: FxHashMap<Why, u64>,
@@ -132,7 +132,6 @@ impl<'a> Count<'a> {
             senders: Domains::default(),
             sent: Vec::new(),
             reasons: Default::default(),
-            judge: Judge::default(),
             texts: Texts::default(),
             why: FxHashMap::default(),
             seen: FxHashSet::default(),
@@ -268,7 +267,8 @@ impl Visitor for Count<'_> {
             domains::merge(&mut current.by_domain);
         }
         if current.queue == QueueKind::Deferred && !reason.is_empty() {
-            let text = self.texts.number(self.judge.judge(reason));
+            // It does not list the status code.
+            let text = self.texts.number(&Judged::of(defer_log::Waiting { recipient: address, dsn: None, reason }));
             if let Some(class) = self.texts.class(text) {
                 self.reasons[class as usize - 1] += 1;
             }

@@ -4,7 +4,7 @@ use super::{
     domains::{self, Backlog, NEVER, Waiting},
     snapshot::Snapshot,
 };
-use crate::postfix::{defer_reason::DeferReason, queue::QueueKind, reason_text};
+use crate::postfix::{defer_reason::DeferReason, queue::QueueKind, reason::Cause, reason_text};
 use proptest::{collection::vec, prelude::*, sample::select};
 use std::collections::BTreeMap;
 
@@ -76,7 +76,8 @@ pub(super) fn check(snapshot: &Snapshot, mails: &[Mail], spool: bool, complete: 
             *by_domain.entry(domain.clone()).or_default() += 1;
             if let Some(reason) = reason {
                 let text = reason_text::plain(reason.as_bytes());
-                *why.entry(domain).or_default().entry((DeferReason::of(reason.as_bytes()), text)).or_default() += 1;
+                let class = Cause::of(None, reason.as_bytes(), address.as_bytes()).into();
+                *why.entry(domain).or_default().entry((class, text)).or_default() += 1;
             }
         }
         let sender = String::from_utf8(domains::of_sender(mail.sender.as_bytes()).into_owned()).unwrap();

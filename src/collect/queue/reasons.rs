@@ -2,7 +2,7 @@
 //! them most recipients of a domain wait for.
 
 use super::domains::{self, Domain};
-use crate::postfix::{defer_reason::DeferReason, reason_text};
+use crate::postfix::{defer_log::Waiting, defer_reason::DeferReason, reason_text};
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
 
@@ -41,18 +41,9 @@ pub(super) struct Judged {
     text: String,
 }
 
-/// Judges one reason after the other. Recipients of one message, and messages to one destination, often have the same.
-#[derive(Debug, Default)]
-pub(super) struct Judge {
-    /// The last one, and what came of it.
-    last: Option<(Vec<u8>, Judged)>,
-}
-
-impl Judge {
-    pub(super) fn judge(&mut self, reason: &[u8]) -> &Judged {
-        let known = self.last.take().filter(|(last, _)| last == reason);
-        let judged = || (reason.to_vec(), Judged { class: DeferReason::of(reason), text: reason_text::plain(reason) });
-        &self.last.insert(known.unwrap_or_else(judged)).1
+impl Judged {
+    pub(super) fn of(waiting: Waiting<'_>) -> Self {
+        Self { class: waiting.class(), text: reason_text::plain(waiting.reason) }
     }
 }
 
@@ -198,15 +189,6 @@ mod tests {
 
     fn judged(class: DeferReason, text: &str) -> Judged {
         Judged { class, text: text.into() }
-    }
-
-    #[test]
-    fn a_reason_is_judged_once_while_it_is_the_same() {
-        let mut judge = Judge::default();
-        let one = judge.judge(b"connect to mx1.x.test[192.0.2.1]:25: Connection refused");
-        assert_eq!((one.class, &*one.text), (DeferReason::ConnectionRefused, "connect to mx#.x.test: Connection refused"));
-        assert_eq!(judge.judge(b"mail transport unavailable").class, DeferReason::Local);
-        assert_eq!(judge.judge(b"mail transport unavailable").text, "mail transport unavailable");
     }
 
     #[test]

@@ -3,12 +3,12 @@
 use super::{
     super::{
         domains::{self, Domains},
-        reasons::{Judge, Texts},
+        reasons::{Judged, Texts},
     },
     entry::{self, Entry, Extras, Recipients, flag},
 };
 use crate::postfix::{
-    defer_log::DeferLog,
+    defer_log::{DeferLog, Waiting},
     queue::QueueKind,
     queue_file::{Address, QueueFileError, Reader},
     queue_id::hash_path,
@@ -70,7 +70,6 @@ pub(super) struct Place<'a> {
 struct Log {
     piece: Vec<u8>,
     reader: DeferLog,
-    judge: Judge,
 }
 
 /// What one who reads needs again and again.
@@ -254,11 +253,11 @@ impl<'a> Place<'a> {
     /// The reasons in the defer log of a message; none where there is no log.
     fn read_defer_log(&self, name: &CStr, no_trace: OFlags, log: &mut Log, recipients: &mut Recipients) {
         let Some(file) = self.open_defer_log(name.to_bytes(), no_trace) else { return };
-        let Log { piece, reader, judge } = log;
-        let mut waiting = |address: &[u8], reason: &[u8]| {
-            let (domain, judged) = (domains::of_address(address), judge.judge(reason));
+        let Log { piece, reader } = log;
+        let mut waiting = |waiting: Waiting<'_>| {
+            let (domain, judged) = (domains::of_address(waiting.recipient), Judged::of(waiting));
             let mut store = self.store();
-            let (domain, text) = (store.names.number(&domain), store.texts.number(judged));
+            let (domain, text) = (store.names.number(&domain), store.texts.number(&judged));
             recipients.add_reason(domain, text, |text| store.texts.without_text(text));
         };
         reader.clear();
