@@ -44,6 +44,8 @@ pub struct Config {
     pub log: Log,
     /// What holds for all queues of this host.
     pub queue: QueueTables,
+    /// What postfixHealth concludes from several sources.
+    pub health: Health,
     /// What is tried from outside: SMTP servers, round trips through mailboxes, certificates.
     pub probes: Vec<probe::Probe>,
     /// The certificates that postconf names.
@@ -71,6 +73,7 @@ impl Default for Config {
             instances: Vec::new(),
             log: Log::default(),
             queue: QueueTables::default(),
+            health: Health::default(),
             probes: Vec::new(),
             certificates: probe::Certificates::default(),
             alarms: alarm::Alarms::default(),
@@ -243,11 +246,43 @@ pub enum QueueSource {
 pub struct QueueTables {
     /// Rows of postfixDomainTable an instance, `(other)` not counted.
     pub domains: u32,
+    /// Rows of postfixQueueSenderTable an instance, likewise.
+    pub senders: u32,
 }
 
 impl Default for QueueTables {
     fn default() -> Self {
-        Self { domains: 50 }
+        Self { domains: 50, senders: 20 }
+    }
+}
+
+/// `health:`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Health {
+    /// Mail is active, qmgr runs, and nothing was delivered, deferred or bounced for so long.
+    pub queue_stands_still: Patience,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self { queue_stands_still: Patience(Some(Duration::from_secs(600))) }
+    }
+}
+
+/// After how long something is a condition; `None`, written `never`: it is not looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience(pub Option<Duration>);
+
+impl<'de> Deserialize<'de> for Patience {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        match parse_duration(&text) {
+            None if text != "never" => Err(de::Error::custom(format!(
+                "`{text}` is no duration; write 500ms, 30s, 5m or 1h (from 100ms to 24h), or never"
+            ))),
+            duration => Ok(Self(duration)),
+        }
     }
 }
 

@@ -3,6 +3,8 @@
 //! The collector runs in this process and is asked through its View; the judge is `postqueue -j`, for age and domain
 //! distributions `qshape`.
 
+mod backlog;
+
 use crate::common::{
     self, AGENT_UID, Fate, QueuedMessage, TestAgent, TestPostfix, TestSnmpd, Value as TestValue, capture, oid, tool,
     wait_for,
@@ -137,9 +139,10 @@ impl Watch {
     #[track_caller]
     fn agrees(&self, instance: u32, postfix: &TestPostfix) {
         let listed = postfix.postqueue_json();
-        let now = now();
         for queue in LISTED {
             let there: Vec<&QueuedMessage> = listed.iter().filter(|m| m.queue_name == queue).collect();
+            // Ages go on while tools are run, on a busy machine for seconds.
+            let now = now();
             let arrived = there.iter().map(|m| now - m.arrival_time).max().unwrap_or(0);
             // Mail only passes through these; showq cannot tell since when it is there.
             let passing = matches!(queue, "maildrop" | "incoming") && self.source == QueueSource::Showq;
@@ -157,6 +160,12 @@ impl Watch {
             assert_eq!(seen, expected.map(|v| Some(v as u32)), "instance {instance}, {queue}");
             let age = i64::from(age.unwrap());
             assert!((age - oldest).abs() <= 2, "{queue}: {age} s, postqueue says {oldest} s");
+            let ages = there.iter().map(|m| now - m.arrival_time).map(|age| age.min(if passing { oldest } else { age }));
+            let average = ages.sum::<i64>() / (there.len() as i64).max(1);
+            let [seen, largest] = [11, 12].map(|column| self.gauge(&[1, 4, 1, 1, column, instance, kind(queue)]));
+            assert!((i64::from(seen.unwrap()) - average).abs() <= 2, "{queue}: {seen:?} s on average, and {average} s");
+            let octets = there.iter().map(|m| m.message_size).max().unwrap_or(0);
+            assert_eq!(largest, Some(octets.div_ceil(1_024) as u32), "{queue}: the largest of it");
 
             // qshape leaves out what is forced to expire; what 3.7 writes into maildrop it does not know.
             if queue != "maildrop" {
@@ -189,6 +198,7 @@ impl Watch {
         }
         seen.retain(|_, recipients| *recipients > 0);
         assert_eq!(seen, domains, "by domain");
+        self.backlog_agrees(instance, postfix, &listed);
         let totals = [1, 3, 4, 5, 6, 7].map(|column| self.gauge(&[1, 2, 1, column, 0]));
         assert!(totals.iter().all(Option::is_some), "{totals:?}");
     }
@@ -204,8 +214,12 @@ fn now() -> i64 {
 
 /// Recipients in all, by age bucket, and by domain.
 fn qshape(postfix: &TestPostfix, queues: &[&str]) -> (u32, Vec<u32>, BTreeMap<String, u32>) {
+    qshape_by(postfix, &["-b", "10"], queues)
+}
+
+fn qshape_by(postfix: &TestPostfix, by: &[&str], queues: &[&str]) -> (u32, Vec<u32>, BTreeMap<String, u32>) {
     let mut command = tool("qshape");
-    command.args(["-b", "10", "-w", "200", "-c"]).arg(postfix.config_directory()).args(queues);
+    command.args(by).args(["-w", "200", "-c"]).arg(postfix.config_directory()).args(queues);
     let text = capture(&mut command).success();
     let mut domains = BTreeMap::new();
     let mut total = (0, vec![0; 10]);

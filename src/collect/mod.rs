@@ -10,6 +10,7 @@ pub mod instance;
 pub mod log;
 pub mod probe;
 pub mod process;
+mod published;
 pub mod queue;
 pub mod registry;
 pub mod runner;

@@ -43,6 +43,7 @@ struct Cells {
 enum Cell {
     Fixed(Value),
     Age(Instant),
+    Until(Instant),
     AgeTicks(Instant),
     AgeInterval(Instant),
     TimeStamp(Stamp),
@@ -71,6 +72,7 @@ impl Cell {
             Get::Gauge32(f) | Get::Unsigned32(f) => Cell::Fixed(Value::Gauge32(saturate(f(row)?))),
             Get::Text(f) | Get::Personal(f) | Get::DateAndTime(f) => Cell::Fixed(Value::OctetString(f(row)?)),
             Get::Age(f) => Cell::Age(f(row)?),
+            Get::Until(f) => Cell::Until(f(row)?),
             Get::ObjectId(f) => Cell::Fixed(Value::ObjectId(f(row)?)),
             Get::AgeTicks(f) => Cell::AgeTicks(f(row)?),
             Get::AgeInterval(f) => Cell::AgeInterval(f(row)?),
@@ -84,6 +86,7 @@ impl Cell {
         match self {
             Cell::Fixed(value) => value.clone(),
             Cell::Age(since) => Value::Gauge32(saturate(now.saturating_duration_since(*since).as_secs())),
+            Cell::Until(at) => Value::Gauge32(saturate(at.saturating_duration_since(now).as_secs())),
             Cell::AgeTicks(since) => Value::TimeTicks((now.saturating_duration_since(*since).as_millis() / 10) as u32),
             Cell::AgeInterval(since) => {
                 let age = now.saturating_duration_since(*since).as_millis() / 10;

@@ -65,6 +65,8 @@ pub enum Get<R> {
     DateAndTime(fn(&R) -> Option<Octets>),
     /// Gauge32, whole seconds since an instant, computed when asked.
     Age(fn(&R) -> Option<Instant>),
+    /// Gauge32, whole seconds until an instant, 0 from then on, computed when asked.
+    Until(fn(&R) -> Option<Instant>),
     /// TimeTicks since an instant, computed when asked.
     AgeTicks(fn(&R) -> Option<Instant>),
     /// TimeStamp, by the sysUpTime of the master that asks.
@@ -101,7 +103,7 @@ impl<R> Get<R> {
             Get::Integer(_) | Get::AgeInterval(_) => Syntax::Integer,
             Get::Counter32(_) | Get::LiveCounter32(_) => Syntax::Counter32,
             Get::Counter64(_) => Syntax::Counter64,
-            Get::Gauge32(_) | Get::Age(_) | Get::LiveGauge32(_) => Syntax::Gauge32,
+            Get::Gauge32(_) | Get::Age(_) | Get::Until(_) | Get::LiveGauge32(_) => Syntax::Gauge32,
             Get::Unsigned32(_) => Syntax::Unsigned32,
             Get::Text(_) | Get::Personal(_) => Syntax::Text,
             Get::DateAndTime(_) => Syntax::DateAndTime,

@@ -14,5 +14,6 @@ pub mod queue;
 pub mod queue_file;
 pub mod queue_id;
 pub mod reason;
+pub mod reason_text;
 pub mod showq;
 mod socket;

@@ -61,6 +61,15 @@ pub enum QueueFileError {
     NoSender,
 }
 
+/// An address of the envelope, as it stands in the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Address<'a> {
+    /// Of the sender; comes first.
+    Sender(&'a [u8]),
+    /// Of a recipient still to be delivered.
+    Recipient(&'a [u8]),
+}
+
 /// What the envelope says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Envelope {
@@ -108,11 +117,12 @@ enum Step {
 }
 
 impl Reader {
-    /// The envelope of `file`; `recipient` is called with every address still to be delivered, as it stands in the file.
+    /// The envelope of `file`; `address` is called with the sender and every recipient. No address is longer than anything
+    /// Postfix writes; of a longer one nothing is told but that it is there.
     pub fn read<F: Bytes + ?Sized>(
         &mut self,
         file: &F,
-        mut recipient: impl FnMut(&[u8]),
+        mut address: impl FnMut(Address<'_>),
     ) -> Result<Envelope, QueueFileError> {
         (self.start, self.filled, self.at_end, self.next_read, self.spent) = (0, 0, false, FIRST_READ, 0);
         let mut envelope = Envelope::default();
@@ -148,11 +158,14 @@ impl Reader {
                 b'S' if !sender_seen => {
                     sender_seen = true;
                     envelope.null_sender = length == 0;
+                    if let Some(sender) = self.data(file, data, length)?.filter(|s| s.is_empty() == (length == 0)) {
+                        address(Address::Sender(sender));
+                    }
                 }
                 // A recipient before the sender is damage, and showq leaves it out.
                 b'R' if sender_seen => {
-                    let Some(address) = self.data(file, data, length)? else { break };
-                    recipient(address);
+                    let Some(recipient) = self.data(file, data, length)? else { break };
+                    address(Address::Recipient(recipient));
                     envelope.recipients += 1;
                     recipients_seen += 1;
                 }

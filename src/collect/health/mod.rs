@@ -9,6 +9,7 @@
 
 mod condition;
 mod source;
+mod standstill;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -17,10 +18,11 @@ pub use condition::{Condition, Severity, Subject};
 pub use source::{Report, Source, SourceKey, SourceKind, Status, lifetime};
 pub use tables::{AgentCounters, TABLES};
 
-use super::{Collector, Next, Registration};
+use super::{Collector, Context, Next, Registration, published::Published};
 use crate::mib::Publisher;
 use condition::{State, Summary, summary, unanswered};
 use source::{Attempt, SourceRow};
+use standstill::Standstill;
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -33,7 +35,7 @@ pub static REGISTRATION: Registration = Registration {
     tables: TABLES,
     kinds: &[],
     host_kinds: &[],
-    make: |context| Box::new(Watchdog(context.health.clone())),
+    make: |context| Box::new(Watchdog::new(context.clone())),
 };
 
 /// How often the watchdog looks.
@@ -229,8 +231,19 @@ impl Health {
     }
 }
 
-/// Publishes what has moved, and looks after the status of collectors that do not report any more.
-struct Watchdog(Health);
+/// Publishes what has moved, looks after the status of collectors that do not report any more, and draws the conclusions
+/// that take several of them.
+struct Watchdog {
+    context: Context,
+    standstill: Standstill,
+}
+
+impl Watchdog {
+    fn new(context: Context) -> Self {
+        let standstill = Standstill::new(context.config.health.queue_stands_still.0);
+        Self { context, standstill }
+    }
+}
 
 impl Collector for Watchdog {
     fn name(&self) -> &'static str {
@@ -238,7 +251,11 @@ impl Collector for Watchdog {
     }
 
     fn refresh(&mut self) -> Next {
-        self.0.tick();
+        let Context { health, publisher, config, .. } = &self.context;
+        health.tick();
+        let view = publisher.view();
+        let published = Published::new(&view, &config.agentx.root, Instant::now());
+        health.conditions("standstill", self.standstill.look(&published));
         Next::After(TICK)
     }
 }

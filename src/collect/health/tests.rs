@@ -175,7 +175,10 @@ fn a_status_is_published_at_once_and_counts_at_the_next_tick() {
         queue.success("spool", Duration::ZERO);
     }
     assert!(Arc::ptr_eq(&before, &health.0.publisher.view()), "no copy of all rows for a count");
-    let mut watchdog = Watchdog(health.clone());
+    let state = tempfile::tempdir().unwrap();
+    let directory = crate::state::StateDirectory::open(state.path()).unwrap();
+    let publisher = health.0.publisher.clone();
+    let mut watchdog = Watchdog::new(Context::new(Arc::default(), publisher, health.clone(), directory));
     assert_eq!(watchdog.refresh(), Next::After(TICK));
     assert_eq!(get(7), Ok(Value::Counter32(101)));
     let before = health.0.publisher.view();

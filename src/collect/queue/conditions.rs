@@ -34,14 +34,18 @@ impl SpoolRow {
 }
 
 /// Where even the largest domains of all instances together are more than can have a row.
-pub(super) fn names_refused(domains: &Registry) -> Option<Condition> {
-    domains.is_refusing().then(|| Condition {
-        severity: Severity::Warning,
-        subject: Subject::Queue,
-        text: format!(
-            "postfixDomainTable: more than {NAMES} domains are among the largest of all instances, the rest is in (other); lower queue.domains in the configuration"
-        ),
-    })
+pub(super) fn names_refused(domains: &Registry, senders: &Registry) -> Vec<Condition> {
+    let tables = [(domains, "postfixDomainTable", "domains"), (senders, "postfixQueueSenderTable", "senders")];
+    let refused = tables.into_iter().filter(|(names, ..)| names.is_refusing());
+    refused
+        .map(|(_, table, key)| Condition {
+            severity: Severity::Warning,
+            subject: Subject::Queue,
+            text: format!(
+                "{table}: more than {NAMES} domains are among the largest of all instances, the rest is in (other); lower queue.{key} in the configuration"
+            ),
+        })
+        .collect()
 }
 
 /// Adds what is wrong with one instance's queue.

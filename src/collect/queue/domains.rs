@@ -1,12 +1,22 @@
-//! Recipient domains: names as qshape(1) groups them, small numbers for them, and who waits most.
+//! Domains of recipients and of senders: names as qshape(1) groups them, small numbers for them, and who waits most.
 
+use crate::postfix::queue::QueueKind;
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::{borrow::Cow, sync::Arc};
 
+/// So many bits a number takes.
+pub(super) const BITS: u32 = 17;
 /// So many names are told apart at once. The rest counts as other: a flood of made-up domains must not eat the memory.
-const NAMES: usize = 1 << 17;
+const NAMES: usize = (1 << BITS) - 1;
+/// What the empty sender is called.
+pub(super) const NULL_SENDER: &[u8] = b"<>";
 /// No domain is longer (RFC 1035); what claims to be counts as other.
 const LONGEST: usize = 255;
+
+/// Whether mail in this queue is part of the backlog.
+pub(super) fn is_backlog(queue: QueueKind) -> bool {
+    matches!(queue, QueueKind::Incoming | QueueKind::Active | QueueKind::Deferred)
+}
 
 /// Number of a domain; 0 is what could not be told apart.
 pub(super) type Domain = u32;
@@ -37,6 +47,17 @@ pub(super) fn of_address(address: &[u8]) -> Cow<'_, [u8]> {
     }
     let trimmed = name.strip_prefix(b".").unwrap_or(&name);
     Cow::Owned(trimmed.strip_suffix(b".").unwrap_or(trimmed).to_vec())
+}
+
+/// The domain of a sender, as `qshape -s` groups it; the empty one is [`NULL_SENDER`], and nothing else is.
+pub(super) fn of_sender(address: &[u8]) -> Cow<'_, [u8]> {
+    if address.is_empty() {
+        return Cow::Borrowed(NULL_SENDER);
+    }
+    match of_address(address) {
+        domain if *domain == *NULL_SENDER => Cow::Borrowed(b"\\<>"),
+        domain => domain,
+    }
 }
 
 /// A domain as postfixDomainName shows it: octets that are no UTF-8, control characters and the backslash that would be taken
@@ -111,6 +132,11 @@ impl Domains {
         self.names.len()
     }
 
+    /// The number of a domain that has one.
+    pub(super) fn get(&self, name: &[u8]) -> Option<Domain> {
+        self.numbers.get(name).copied()
+    }
+
     pub(super) fn name(&self, number: Domain) -> Option<&Arc<[u8]>> {
         self.names.get((number as usize).checked_sub(1)?)?.as_ref()
     }
@@ -129,50 +155,80 @@ impl Domains {
     }
 }
 
-/// What waits for one domain.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What waits for one domain, or from one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Waiting {
     /// Messages with at least one recipient there.
     pub(super) messages: u32,
     pub(super) recipients: u32,
-    /// Arrival of the oldest.
-    pub(super) oldest: Option<i64>,
+    /// Arrival of the oldest, in seconds since 1970; [`NEVER`] where there is none.
+    pub(super) oldest: u32,
+    /// The earliest next attempt of those that are deferred, likewise.
+    pub(super) next: u32,
+}
+
+/// No time: later than all.
+pub(super) const NEVER: u32 = u32::MAX;
+
+impl Default for Waiting {
+    fn default() -> Self {
+        Self { messages: 0, recipients: 0, oldest: NEVER, next: NEVER }
+    }
 }
 
 impl Waiting {
-    pub(super) fn add(&mut self, recipients: u32, arrival: i64) {
+    /// Counts a message, whose next attempt is at `next`, or not known.
+    pub(super) fn add(&mut self, recipients: u32, arrival: u32, next: u32) {
         self.messages = self.messages.saturating_add(1);
         self.recipients = self.recipients.saturating_add(recipients);
-        self.oldest = Some(self.oldest.map_or(arrival, |oldest| oldest.min(arrival)));
+        self.oldest = self.oldest.min(arrival);
+        self.next = self.next.min(next);
     }
 
     pub(super) fn merge(&mut self, other: &Self) {
         self.messages = self.messages.saturating_add(other.messages);
         self.recipients = self.recipients.saturating_add(other.recipients);
-        self.oldest = match (self.oldest, other.oldest) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        };
+        self.oldest = self.oldest.min(other.oldest);
+        self.next = self.next.min(other.next);
     }
 }
 
-/// The domains with the most recipients waiting, and the sum of all others.
+/// The domains with the largest backlog, and the sum of all others.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Backlog {
     pub(super) top: Vec<(Arc<[u8]>, Waiting)>,
     pub(super) other: Waiting,
 }
 
-/// How many domains to tell by name, and which ones were at the last reading.
-#[derive(Clone, Debug, Default)]
+/// What is to be told by name.
+#[derive(Clone, Debug)]
 pub(super) struct Wanted {
-    pub(super) most: usize,
-    shown: FxHashSet<Arc<[u8]>>,
+    /// Of recipients' domains.
+    pub(super) domains: Most,
+    /// Of senders' domains.
+    pub(super) senders: Most,
 }
 
 impl Wanted {
+    pub(super) fn new(domains: usize, senders: usize) -> Self {
+        // As qshape counts: recipients by their domains, and messages by their senders'.
+        let senders = Most { size: |waiting| (waiting.messages, waiting.recipients), ..Most::new(senders) };
+        Self { domains: Most::new(domains), senders }
+    }
+}
+
+/// How many domains to tell by name, and which ones were at the last reading.
+#[derive(Clone, Debug)]
+pub(super) struct Most {
+    most: usize,
+    /// What the largest have most of.
+    size: fn(&Waiting) -> (u32, u32),
+    shown: FxHashSet<Arc<[u8]>>,
+}
+
+impl Most {
     pub(super) fn new(most: usize) -> Self {
-        Self { most, shown: FxHashSet::default() }
+        Self { most, size: |waiting| (waiting.recipients, 0), shown: FxHashSet::default() }
     }
 
     /// Remembers what is told now.
@@ -181,15 +237,43 @@ impl Wanted {
     }
 }
 
+/// The place of every domain in a backlog; all others have the last one together.
+pub(super) struct Places {
+    by_number: Vec<u32>,
+    others: u32,
+}
+
+impl Places {
+    pub(super) fn of(&self, domain: Domain) -> u32 {
+        self.by_number.get(domain as usize).copied().unwrap_or(self.others)
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.others as usize + 1
+    }
+}
+
 impl Backlog {
+    /// Where each domain is.
+    pub(super) fn places(&self, domains: &Domains) -> Places {
+        let others = self.top.len() as u32;
+        let mut by_number = vec![others; domains.len() + 1];
+        for (place, (name, _)) in (0..).zip(&self.top) {
+            if let Some(number) = domains.get(name).and_then(|number| by_number.get_mut(number as usize)) {
+                *number = place;
+            }
+        }
+        Places { by_number, others }
+    }
+
     /// Picks the largest. `waiting` stands by number, 0 being what has no name.
-    pub(super) fn pick(domains: &Domains, waiting: &[Waiting], wanted: &Wanted) -> Self {
+    pub(super) fn pick(domains: &Domains, waiting: &[Waiting], wanted: &Most) -> Self {
         let mut order: Vec<Domain> =
-            (1..waiting.len() as Domain).filter(|n| waiting[*n as usize].recipients > 0).collect();
+            (1..waiting.len() as Domain).filter(|n| waiting[*n as usize].messages > 0).collect();
         // Among equals those stay that are shown, since every newcomer takes the place of a name; then names decide.
         let new = |n: Domain| domains.name(n).is_none_or(|name| !wanted.shown.contains(name));
         let compare = |a: &Domain, b: &Domain| {
-            let by_size = waiting[*b as usize].recipients.cmp(&waiting[*a as usize].recipients);
+            let by_size = (wanted.size)(&waiting[*b as usize]).cmp(&(wanted.size)(&waiting[*a as usize]));
             by_size.then_with(|| new(*a).cmp(&new(*b))).then_with(|| domains.name(*a).cmp(&domains.name(*b)))
         };
         let cut = wanted.most.min(order.len());
@@ -225,9 +309,12 @@ mod tests {
             ("local", "local"),
             ("", "mailer-daemon"),
             ("a@", ""),
+            ("a@<>", "<>"),
         ] {
             assert_eq!(of_address(address.as_bytes()), domain.as_bytes(), "{address}");
         }
+        let senders = ["", "a@<>", "a@B.example"].map(|address| shown(&of_sender(address.as_bytes())).into_owned());
+        assert_eq!(senders, ["<>", "\\x5c<>", "b.example"], "nobody takes the name of the empty sender");
     }
 
     #[test]
@@ -264,19 +351,19 @@ mod tests {
         assert_eq!(numbers, [1, 2, 3, 4]);
         let mut waiting = vec![Waiting::default(); 5];
         for (number, recipients, arrival) in [(0, 1, 9), (1, 5, 8), (2, 7, 7), (2, 1, 6), (3, 5, 5), (4, 1, 4)] {
-            waiting[number].add(recipients, arrival);
+            waiting[number].add(recipients, arrival, NEVER - number as u32);
         }
-        let pick = |most| Backlog::pick(&domains, &waiting, &Wanted::new(most));
+        let pick = |most| Backlog::pick(&domains, &waiting, &Most::new(most));
         let backlog = pick(2);
         let names: Vec<_> = backlog.top.iter().map(|(name, w)| (&**name, w.messages, w.recipients, w.oldest)).collect();
-        assert_eq!(names, [(&b"b"[..], 2, 8, Some(6)), (b"a", 1, 5, Some(8))]);
-        assert_eq!(backlog.other, Waiting { messages: 3, recipients: 7, oldest: Some(4) });
+        assert_eq!(names, [(&b"b"[..], 2, 8, 6), (b"a", 1, 5, 8)]);
+        assert_eq!(backlog.other, Waiting { messages: 3, recipients: 7, oldest: 4, next: NEVER - 4 });
         assert_eq!(pick(0).top.len(), 0);
         // c and d: equal, and c comes first by name, unless d has been shown.
         waiting[4].recipients = 5;
-        waiting[1].recipients = 0;
-        let mut wanted = Wanted::new(2);
-        let second = |wanted: &Wanted| Backlog::pick(&domains, &waiting, wanted).top[1].0.to_vec();
+        waiting[1] = Waiting::default();
+        let mut wanted = Most::new(2);
+        let second = |wanted: &Most| Backlog::pick(&domains, &waiting, wanted).top[1].0.to_vec();
         assert_eq!(second(&wanted), b"c");
         wanted.remember(&Backlog { top: vec![(b"d"[..].into(), Waiting::default())], ..Backlog::default() });
         assert_eq!(second(&wanted), b"d");

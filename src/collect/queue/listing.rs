@@ -1,10 +1,12 @@
 //! The queue as showq(8) lists it.
 
 use super::{
-    domains::{self, Backlog, Domains, Waiting, Wanted},
-    snapshot::{Clock, Queue, Snapshot},
+    domains::{self, Backlog, Domain, Domains, NEVER, Waiting, Wanted},
+    reasons::{self, Judged, Tally, Texts, Why},
+    snapshot::{Clock, Queue, Snapshot, seconds},
 };
 use crate::postfix::{
+    defer_log,
     defer_reason::DeferReason,
     queue::QueueKind,
     showq::{self, Format, Message, Patience, ShowqError, Visitor},
@@ -25,6 +27,8 @@ const IDS: usize = 4 << 20;
 const PASSING: usize = 1 << 20;
 /// Addresses of one message remembered to see one twice.
 const ADDRESSES: usize = 1 << 20;
+/// Pairs of domain and reason remembered. Of further ones no domain's reason is told.
+const PAIRS: usize = 1 << 18;
 /// So often is a list asked for again that mail moved through, and as long as a list takes less than that.
 const TRIES: usize = 4;
 const QUICK: Duration = Duration::from_millis(500);
@@ -87,7 +91,13 @@ struct Count<'a> {
     queues: [Queue; 7],
     names: Domains,
     waiting: Vec<Waiting>,
+    /// The same for senders.
+    senders: Domains,
+    sent: Vec<Waiting>,
     reasons: [u64; DeferReason::ALL.len()],
+    texts: Texts,
+    /// Recipients by domain and reason.
+    why: FxHashMap<Why, u64>,
     seen: FxHashSet<u64>,
     /// Whether no mail moved against the order of the list.
     settled: bool,
@@ -101,6 +111,7 @@ struct Current {
     /// Since when it is old.
     since: i64,
     octets: u64,
+    sender: Domain,
     recipients: u64,
     /// The addresses listed with a reason. showq lists first what the defer log has, then what the queue file has, and of
     /// the first it remembers duplicate_filter_limit only.
@@ -118,7 +129,11 @@ impl<'a> Count<'a> {
             queues: Default::default(),
             names: Domains::default(),
             waiting: Vec::new(),
+            senders: Domains::default(),
+            sent: Vec::new(),
             reasons: Default::default(),
+            texts: Texts::default(),
+            why: FxHashMap::default(),
             seen: FxHashSet::default(),
             settled: true,
             current: None,
@@ -134,16 +149,29 @@ impl<'a> Count<'a> {
         let Some(mut current) = self.current.take() else { return };
         let queue = &mut self.queues[current.queue.position()];
         queue.add(&self.clock, current.arrival, current.since, current.recipients, current.octets);
-        domains::merge(&mut current.by_domain);
-        self.waiting.resize(self.names.len() + 1, Waiting::default());
-        for (domain, recipients) in current.by_domain {
-            self.waiting[domain as usize].add(recipients, current.arrival);
+        if !domains::is_backlog(current.queue) {
+            return;
         }
+        domains::merge(&mut current.by_domain);
+        self.make_room();
+        let arrival = seconds(current.arrival);
+        for (domain, recipients) in current.by_domain {
+            // It does not tell when the next attempt is.
+            self.waiting[domain as usize].add(recipients, arrival, NEVER);
+        }
+        let recipients = u32::try_from(current.recipients).unwrap_or(u32::MAX);
+        self.sent[current.sender as usize].add(recipients, arrival, NEVER);
+    }
+
+    /// For every number that was given.
+    fn make_room(&mut self) {
+        self.waiting.resize(self.names.len() + 1, Waiting::default());
+        self.sent.resize(self.senders.len() + 1, Waiting::default());
     }
 
     fn finish(mut self, format: Format, wanted: &Wanted) -> Snapshot {
         self.book();
-        self.waiting.resize(self.names.len() + 1, Waiting::default());
+        self.make_room();
         let merged = format == Format::Text;
         let listed = |kind: QueueKind| match kind {
             QueueKind::Corrupt | QueueKind::Saved => false,
@@ -154,12 +182,20 @@ impl<'a> Count<'a> {
         for kind in QueueKind::ALL.into_iter().filter(|kind| !listed(*kind)) {
             queues[kind.position()] = None;
         }
+        let backlog = Backlog::pick(&self.names, &self.waiting, &wanted.domains);
+        let places = backlog.places(&self.names);
+        let mut tally = Tally::default();
+        for (why, recipients) in self.why {
+            tally.add(places.of(reasons::domain_of(why)), reasons::text_of(why), recipients);
+        }
         Snapshot {
             clock: self.clock,
             queues,
             merged,
             settled: self.settled,
-            backlog: Backlog::pick(&self.names, &self.waiting, wanted),
+            why: Some(tally.finish(places.count(), &self.texts)),
+            backlog,
+            senders: Backlog::pick(&self.senders, &self.sent, &wanted.senders),
             reasons: Some(self.reasons),
             group_bits: None,
             swept: None,
@@ -189,12 +225,19 @@ impl Visitor for Count<'_> {
         let row = &mut self.queues[queue.position()];
         row.unreadable += u64::from(message.unreadable);
         row.forced_expire += u64::from(message.forced_expire);
-        row.null_senders += u64::from(message.sender == b"MAILER-DAEMON");
+        // So showq writes the empty one.
+        let is_null = message.sender == b"MAILER-DAEMON";
+        row.null_senders += u64::from(is_null);
+        let sender = match message.unreadable || !domains::is_backlog(queue) {
+            true => domains::OTHER,
+            false => self.senders.number(&domains::of_sender(if is_null { b"" } else { message.sender })),
+        };
         self.current = Some(Current {
             queue,
             arrival,
             since,
             octets: message.size,
+            sender,
             recipients: 0,
             waiting: FxHashSet::default(),
             by_domain: Vec::new(),
@@ -211,19 +254,28 @@ impl Visitor for Count<'_> {
             current.waiting.insert(hash(address));
         }
         current.recipients += 1;
-        if matches!(current.queue, QueueKind::Incoming | QueueKind::Active | QueueKind::Deferred) {
-            let domain = self.names.number(&domains::of_address(address));
-            match current.by_domain.last_mut() {
-                Some((last, count)) if *last == domain => *count = count.saturating_add(1),
-                _ => current.by_domain.push((domain, 1)),
-            }
-            // However long the list of recipients, what it takes is bounded by the names known.
-            if current.by_domain.len() >= 1 << 18 {
-                domains::merge(&mut current.by_domain);
-            }
+        if !domains::is_backlog(current.queue) {
+            return;
+        }
+        let domain = self.names.number(&domains::of_address(address));
+        match current.by_domain.last_mut() {
+            Some((last, count)) if *last == domain => *count = count.saturating_add(1),
+            _ => current.by_domain.push((domain, 1)),
+        }
+        // However long the list of recipients, what it takes is bounded by the names known.
+        if current.by_domain.len() >= 1 << 18 {
+            domains::merge(&mut current.by_domain);
         }
         if current.queue == QueueKind::Deferred && !reason.is_empty() {
-            self.reasons[DeferReason::of(reason) as usize - 1] += 1;
+            // It does not list the status code.
+            let text = self.texts.number(&Judged::of(defer_log::Waiting { recipient: address, dsn: None, reason }));
+            if let Some(class) = self.texts.class(text) {
+                self.reasons[class as usize - 1] += 1;
+            }
+            let why = reasons::why(domain, text);
+            if self.why.len() < PAIRS || self.why.contains_key(&why) {
+                *self.why.entry(why).or_default() += 1;
+            }
         }
     }
 }
@@ -236,7 +288,36 @@ fn hash(bytes: &[u8]) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::made_up, *};
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn the_sums_are_those_of_the_mail(mails in made_up::mails()) {
+            let none = FxHashMap::default();
+            let mut count = Count::new(&none);
+            for (number, mail) in mails.iter().enumerate() {
+                let id = format!("AB{number:04}");
+                let sender = if mail.sender.is_empty() { "MAILER-DAEMON" } else { mail.sender };
+                count.message(&Message {
+                    queue: Some(mail.queue),
+                    id: id.as_bytes(),
+                    arrival: Some(1),
+                    size: 1,
+                    forced_expire: false,
+                    sender: sender.as_bytes(),
+                    unreadable: false,
+                });
+                // First what the defer log has, then the rest.
+                for with in [true, false] {
+                    for (address, reason) in mail.recipients.iter().filter(|(_, reason)| reason.is_some() == with) {
+                        count.recipient(address.as_bytes(), reason.unwrap_or_default().as_bytes());
+                    }
+                }
+            }
+            made_up::check(&count.finish(Format::Attributes, &Wanted::new(2, 2)), &mails, false, true);
+        }
+    }
 
     #[test]
     fn a_message_that_moved_counts_once() {
@@ -259,7 +340,7 @@ mod tests {
         count.recipient(b"a@x", b"Connection refused");
         count.message(&message(b"CD34", QueueKind::Deferred));
         count.recipient(b"a@x", b"connect to x[1]:25: Connection refused");
-        let snapshot = count.finish(Format::Attributes, &Wanted::new(1));
+        let snapshot = count.finish(Format::Attributes, &Wanted::new(1, 1));
         let queue = |kind| snapshot.queue(kind).unwrap();
         let active = queue(QueueKind::Active);
         assert_eq!((active.messages, active.recipients, active.kib(), active.ages[9]), (1, 3, 2, (1, 3)));
@@ -284,7 +365,7 @@ mod tests {
         // Those beyond duplicate_filter_limit, and one that no attempt was made for yet.
         addresses[1_000..].iter().for_each(|a| count.recipient(a.as_bytes(), b""));
         count.recipient(b"new@x", b"");
-        let snapshot = count.finish(Format::Attributes, &Wanted::new(1));
+        let snapshot = count.finish(Format::Attributes, &Wanted::new(1, 1));
         assert_eq!(snapshot.queue(QueueKind::Deferred).unwrap().recipients, 3_001);
         assert_eq!((snapshot.reasons.unwrap()[0], snapshot.backlog.top[0].1.recipients), (3_000, 3_001));
     }
@@ -306,7 +387,7 @@ mod tests {
             let mut count = Count::new(passed);
             count.message(&message(queue));
             let passing = count.passing.clone();
-            (wall - count.finish(Format::Attributes, &Wanted::new(1)).queue(queue).unwrap().oldest.unwrap(), passing)
+            (wall - count.finish(Format::Attributes, &Wanted::new(1, 1)).queue(queue).unwrap().oldest.unwrap(), passing)
         };
         let (age, mut passing) = oldest(&none, QueueKind::Maildrop);
         assert!(age <= 0, "first seen now: {age}");

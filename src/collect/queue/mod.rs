@@ -9,10 +9,14 @@
 //!
 //! Nothing here writes, locks or changes a mode in the queue: group bits of queue files are orders to qmgr.
 
+mod backlog;
 mod conditions;
 mod domains;
 mod listing;
+#[cfg(test)]
+mod made_up;
 mod reader;
+mod reasons;
 mod snapshot;
 mod spool;
 mod tables;
@@ -27,6 +31,7 @@ use super::{
     instance::{Instance, UNKNOWN},
     registry::Registry,
 };
+use domains::Wanted;
 use reader::{ReadError, Reader, Reading};
 use snapshot::Snapshot;
 use std::{
@@ -65,7 +70,9 @@ const LONG: Duration = Duration::from_secs(3);
 const WAIT: Duration = Duration::from_millis(200);
 /// A reading that takes longer is no longer waited for; it may still come.
 const HUNG: Duration = Duration::from_secs(900);
-const STATE: &str = "queue-domains";
+/// Where the indices of postfixDomainTable and postfixQueueSenderTable are kept.
+const DOMAINS: &str = "queue-domains";
+const SENDERS: &str = "queue-senders";
 const STATE_VERSION: u32 = 1;
 
 /// The collector.
@@ -73,6 +80,8 @@ pub struct QueueCollector {
     context: Context,
     /// Names of postfixDomainTable, for all instances.
     domains: Registry,
+    /// Those of postfixQueueSenderTable.
+    senders: Registry,
     listed: Arc<Vec<Arc<Instance>>>,
     watched: BTreeMap<u32, Watched>,
     finished: (Sender<Finished>, Receiver<Finished>),
@@ -113,12 +122,15 @@ struct Finished {
 impl QueueCollector {
     /// Takes the saved indices over.
     pub fn new(context: Context) -> Self {
-        let domains: Option<Registry> = context.state.load(STATE, STATE_VERSION).unwrap_or_else(|e| {
-            tracing::warn!("{e}");
-            None
-        });
-        let domains = domains.unwrap_or_else(|| Registry::new(super::registry::OTHER + 1));
-        Self { context, domains, listed: Arc::default(), watched: BTreeMap::new(), finished: mpsc::channel() }
+        let load = |name| {
+            let saved: Option<Registry> = context.state.load(name, STATE_VERSION).unwrap_or_else(|e| {
+                tracing::warn!("{e}");
+                None
+            });
+            saved.unwrap_or_else(|| Registry::new(super::registry::OTHER + 1))
+        };
+        let (domains, senders) = (load(DOMAINS), load(SENDERS));
+        Self { context, domains, senders, listed: Arc::default(), watched: BTreeMap::new(), finished: mpsc::channel() }
     }
 
     /// Takes the list of instances over; says whether it changed.
@@ -210,7 +222,8 @@ impl QueueCollector {
     }
 
     fn reader(&self, instance: &Arc<Instance>) -> Box<Reader> {
-        Box::new(Reader::new(instance.clone(), self.context.config.queue.domains as usize))
+        let queue = &self.context.config.queue;
+        Box::new(Reader::new(instance.clone(), Wanted::new(queue.domains as usize, queue.senders as usize)))
     }
 
     /// Takes a reading over.
@@ -281,10 +294,13 @@ impl QueueCollector {
     /// Publishes all tables.
     fn publish(&mut self) {
         let mut rows = Rows::default();
-        let (mut domains, mut spools, mut conditions) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut domains, mut senders) = (Vec::new(), Vec::new());
+        let (mut spools, mut conditions) = (Vec::new(), Vec::new());
         let mut counted = Vec::new();
         let several = self.watched.len() > 1;
-        self.domains.turn(snapshot::Clock::now().wall);
+        let now = snapshot::Clock::now().wall;
+        self.domains.turn(now);
+        self.senders.turn(now);
         for watched in self.watched.values() {
             let instance = &watched.instance;
             let snapshot = watched.snapshot.as_ref();
@@ -301,10 +317,11 @@ impl QueueCollector {
             if let Some(snapshot) = snapshot {
                 let owner = instance.owner();
                 rows.add(&owner, snapshot);
-                tables::domain_rows(&owner, snapshot, |name| self.domains.claim(name).index, &mut domains);
+                backlog::domain_rows(&owner, snapshot, |name| self.domains.claim(name).index, &mut domains);
+                backlog::sender_rows(&owner, snapshot, |name| self.senders.claim(name).index, &mut senders);
             }
         }
-        conditions.extend(conditions::names_refused(&self.domains));
+        conditions.extend(conditions::names_refused(&self.domains, &self.senders));
         let totals = Totals::of(&counted);
         // An index that was shown must not be forgotten.
         self.save();
@@ -317,7 +334,8 @@ impl QueueCollector {
                 tables::SPOOLS.fragment(&spools),
                 tables::QUEUES.fragment(&rows.queues),
                 tables::AGES.fragment(&rows.ages),
-                tables::DOMAINS.fragment(&domains),
+                backlog::DOMAINS.fragment(&domains),
+                backlog::SENDERS.fragment(&senders),
                 tables::REASONS.fragment(&rows.reasons),
             ]
             .map(|fragment| fragment.valid_for(lifetime)),
@@ -325,12 +343,14 @@ impl QueueCollector {
     }
 
     fn save(&mut self) {
-        if !self.domains.must_be_saved() {
-            return;
-        }
-        match self.context.state.save(STATE, STATE_VERSION, &self.domains) {
-            Ok(()) => self.domains.saved(),
-            Err(e) => tracing::warn!("{e}"),
+        for (file, names) in [(DOMAINS, &mut self.domains), (SENDERS, &mut self.senders)] {
+            if !names.must_be_saved() {
+                continue;
+            }
+            match self.context.state.save(file, STATE_VERSION, &*names) {
+                Ok(()) => names.saved(),
+                Err(e) => tracing::warn!("{e}"),
+            }
         }
     }
 

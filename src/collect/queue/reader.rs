@@ -82,7 +82,7 @@ pub(super) struct Reading {
 /// Reads one instance's queue again and again.
 pub(super) struct Reader {
     instance: Arc<Instance>,
-    domains: Wanted,
+    wanted: Wanted,
     spool: Option<Spool>,
     listing: Listing,
     /// Whether the current reading is about building the index.
@@ -90,8 +90,8 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    pub(super) fn new(instance: Arc<Instance>, domains: usize) -> Self {
-        Self { instance, domains: Wanted::new(domains), spool: None, listing: Listing::default(), building: false }
+    pub(super) fn new(instance: Arc<Instance>, wanted: Wanted) -> Self {
+        Self { instance, wanted, spool: None, listing: Listing::default(), building: false }
     }
 
     /// Goes on for an instance with the same queue, whose parameters were read anew.
@@ -128,7 +128,8 @@ impl Reader {
         let unfinished = by_spool.is_some_and(Spool::is_unfinished);
         let building = by_spool.is_some() && std::mem::take(&mut self.building);
         if let Ok((_, snapshot)) = &result {
-            self.domains.remember(&snapshot.backlog);
+            self.wanted.domains.remember(&snapshot.backlog);
+            self.wanted.senders.remember(&snapshot.senders);
         }
         Reading { result, space: space(&self.instance.queue_directory), building, unfinished }
     }
@@ -138,18 +139,18 @@ impl Reader {
         let depth = defer_depth(&self.instance);
         let spool = self.spool.get_or_insert_with(|| Spool::new(&self.instance.queue_directory, depth));
         self.building = spool.is_unfinished();
-        let mut snapshot = spool.read(&self.domains, delay)?;
+        let mut snapshot = spool.read(&self.wanted, delay)?;
         self.building |= spool.was_built();
         // A small queue is shown as a whole.
         if spool.was_built() && spool.is_unfinished() && spool.files() <= SMALL {
-            snapshot = spool.read(&self.domains, delay)?;
+            snapshot = spool.read(&self.wanted, delay)?;
         }
         Ok(("spool", snapshot))
     }
 
     fn showq(&mut self) -> Result<(&'static str, Snapshot), ReadError> {
         let directory = &self.instance.queue_directory;
-        match self.listing.read(directory, &self.domains, Patience::default()) {
+        match self.listing.read(directory, &self.wanted, Patience::default()) {
             Ok(snapshot) => Ok(("showq", snapshot)),
             // Its master's lock is the other witness.
             Err(ShowqError::Stopped(socket)) if matches!(Locks::read().master(directory, None), Master::Running(_)) => {
@@ -180,4 +181,19 @@ fn space(queue_directory: &Path) -> Option<Space> {
     // btrfs and others make inodes as they go and say 0.
     let inodes = (fs.f_files > 0).then_some(fs.f_favail);
     Some(Space { free, size: used.saturating_add(free), inodes })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::collect::instance::made_up::instance;
+
+    #[test]
+    fn names_of_hashed_queues_are_compared_as_postfix_does() {
+        let depth = |names: &str| {
+            defer_depth(&instance(Path::new("/q"), &[("hash_queue_names", names), ("hash_queue_depth", "2")]))
+        };
+        assert_eq!(["deferred, defer", "Deferred, Defer", "DEFER", "incoming\tdefer"].map(depth), [2; 4]);
+        assert_eq!(["deferred", "deferring"].map(depth), [0; 2]);
+    }
 }

@@ -1,6 +1,6 @@
 //! What one reading of one instance's queue found, whichever source it came from.
 
-use super::domains::Backlog;
+use super::{domains::Backlog, reasons::Reasons};
 use crate::postfix::{defer_reason::DeferReason, queue::QueueKind};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -21,11 +21,22 @@ impl Clock {
         Self { wall, instant: Instant::now() }
     }
 
+    /// The monotonic moment of a time to come; one that has passed is now.
+    pub(super) fn until(&self, time: i64) -> Instant {
+        let away = Duration::from_secs(u64::try_from(time.saturating_sub(self.wall)).unwrap_or(0));
+        self.instant.checked_add(away).unwrap_or(self.instant)
+    }
+
     /// The monotonic moment of an arrival; arrivals in the future have age 0.
     pub(super) fn instant(&self, arrival: i64) -> Instant {
         let age = Duration::from_secs(u64::try_from(self.wall.saturating_sub(arrival)).unwrap_or(0));
         self.instant.checked_sub(age).unwrap_or(self.instant)
     }
+}
+
+/// Seconds since 1970 in 32 bits, which last until 2106.
+pub(super) fn seconds(time: i64) -> u32 {
+    u32::try_from(time.max(0)).unwrap_or(u32::MAX)
 }
 
 /// The bucket of an age in seconds: 0 to 9.
@@ -48,6 +59,10 @@ pub(super) struct Queue {
     /// Messages whose recipients could not be read: then `recipients` is too small to be shown.
     pub(super) unreadable: u64,
     pub(super) octets: u64,
+    /// Octets of the largest message.
+    pub(super) largest: u64,
+    /// The sum of the ages in seconds, each counted as that of the oldest is.
+    pub(super) age_sum: u64,
     /// Since when the oldest is old, in seconds since 1970: its arrival, in maildrop and incoming when it came there.
     pub(super) oldest: Option<i64>,
     pub(super) null_senders: u64,
@@ -66,6 +81,9 @@ impl Queue {
         self.messages += 1;
         self.recipients += recipients;
         self.octets = self.octets.saturating_add(octets);
+        self.largest = self.largest.max(octets);
+        let age = u64::try_from(clock.wall.saturating_sub(since)).unwrap_or(0);
+        self.age_sum = self.age_sum.saturating_add(age);
         self.oldest = Some(self.oldest.map_or(since, |oldest| oldest.min(since)));
         let age = &mut self.ages[bucket(clock.wall.saturating_sub(arrival))];
         age.0 += 1;
@@ -80,6 +98,17 @@ impl Queue {
     pub(super) fn kib(&self) -> u64 {
         self.octets.div_ceil(1_024)
     }
+
+    /// Likewise.
+    pub(super) fn largest_kib(&self) -> u64 {
+        self.largest.div_ceil(1_024)
+    }
+
+    /// Since when a message of average age is old, in seconds since 1970.
+    pub(super) fn average(&self, clock: &Clock) -> Option<i64> {
+        let age = self.age_sum.checked_div(self.messages)?;
+        Some(clock.wall.saturating_sub(i64::try_from(age).unwrap_or(i64::MAX)))
+    }
 }
 
 /// All of it.
@@ -93,6 +122,10 @@ pub(super) struct Snapshot {
     /// Whether all of it was so at one moment; else mail moved all the time, and the sum may never have been true.
     pub(super) settled: bool,
     pub(super) backlog: Backlog,
+    /// The same by the senders' domains.
+    pub(super) senders: Backlog,
+    /// Why the domains of `backlog` wait, and after them all others; `None` until all defer logs have been read.
+    pub(super) why: Option<Vec<Reasons>>,
     /// Recipients by [`DeferReason`]; `None` until all defer logs have been read.
     pub(super) reasons: Option<[u64; DeferReason::ALL.len()]>,
     /// Files with group bits; `None`: the source does not tell.

@@ -26,14 +26,15 @@ mod batch;
 mod directory;
 mod entry;
 mod file;
+mod sums;
 #[cfg(test)]
 mod tests;
 
 use super::{
-    domains::{Backlog, Waiting, Wanted},
-    snapshot::{Clock, Queue, Snapshot},
+    domains::Wanted,
+    snapshot::{Clock, Snapshot},
 };
-use crate::postfix::{access, defer_reason::DeferReason, queue::QueueKind};
+use crate::postfix::{access, queue::QueueKind};
 use directory::{Directory, Hands};
 use entry::{Entry, flag};
 use file::{Place, Store};
@@ -50,6 +51,8 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
+
+use sums::Sums;
 
 /// All files are looked at again within so long: ten minutes less a refresh.
 const SWEEP: Duration = Duration::from_secs(565);
@@ -372,84 +375,32 @@ impl Spool {
 
     fn sum_up(&mut self, wanted: &Wanted, queue_run_delay: Duration) -> Snapshot {
         let moved = self.moved();
-        let clock = Clock::now();
-        let mut queues: [Queue; 7] = Default::default();
-        let Store { names, extras } = store(&mut self.store);
-        let mut waiting = vec![Waiting::default(); names.len() + 1];
-        let mut used = vec![false; names.len() + 1];
-        let mut reasons = [0_u64; DeferReason::ALL.len()];
-        let mut group_bits = 0;
-        let late = clock.wall.saturating_sub(i64::try_from(2 * queue_run_delay.as_secs()).unwrap_or(i64::MAX));
-        let late = entry::seconds(late);
-        for queue in self.directories.values() {
-            *queues[queue.kind.position()].ignored.get_or_insert(0) += queue.foreign;
-        }
-        let mut book = |kind: QueueKind, entry: &Entry| {
-            let row = &mut queues[kind.position()];
-            // postdrop writes 0744; in maildrop the bits mean nothing.
-            let bits_are_orders = kind.is_mail() && kind != QueueKind::Maildrop;
-            let of_interest = matches!(kind, QueueKind::Incoming | QueueKind::Active | QueueKind::Deferred);
-            if !moved.is_empty() && moved.contains(&(kind, entry.key)) {
-                // Its domains keep their numbers for as long as it refers to them.
-                entry.each_domain(extras, |domain, _| {
-                    if let Some(used) = used.get_mut(domain as usize) {
-                        *used = true;
-                    }
-                });
-                return;
-            }
-            group_bits += u64::from(bits_are_orders && entry.has(flag::GROUP_BITS));
-            if !entry.has(flag::MESSAGE) {
-                *row.ignored.get_or_insert(0) += 1;
-                return;
-            }
-            let recipients = entry.recipients(extras);
-            let arrival = i64::from(entry.arrival);
-            let passing = matches!(kind, QueueKind::Maildrop | QueueKind::Incoming);
-            let since = if passing { i64::from(entry.time) } else { arrival };
-            row.add(&clock, arrival, since, u64::from(recipients), entry.octets(extras));
-            row.unreadable += u64::from(entry.has(flag::UNREADABLE));
-            row.null_senders += u64::from(entry.has(flag::NULL_SENDER));
-            row.forced_expire += u64::from(entry.has(flag::FORCED_EXPIRE));
-            if kind == QueueKind::Deferred {
-                *row.overdue.get_or_insert(0) += u64::from(entry.time < late);
-                entry.each_reason(extras, |reason, count| {
-                    if let Some(sum) = reasons.get_mut(reason) {
-                        *sum += u64::from(count);
-                    }
-                });
-            }
-            entry.each_domain(extras, |domain, count| {
-                let domain = domain as usize;
-                if let (Some(used), Some(waiting)) = (used.get_mut(domain), waiting.get_mut(domain)) {
-                    *used = true;
-                    if of_interest {
-                        waiting.add(count, arrival);
-                    }
-                }
-            });
+        let store = store(&mut self.store);
+        let mut sums = Sums::new(store, queue_run_delay);
+        let all = || {
+            let there = self.directories.values().flat_map(|d| d.entries.iter().map(|entry| (d.kind, entry)));
+            there.chain(self.on_its_way.iter().map(|(kind, entry)| (*kind, entry)))
         };
+        let counts = |kind: QueueKind, entry: &Entry| moved.is_empty() || !moved.contains(&(kind, entry.key));
         for directory in self.directories.values() {
-            directory.entries.iter().for_each(|entry| book(directory.kind, entry));
+            sums.add_foreign(directory.kind, directory.foreign);
         }
-        self.on_its_way.iter().for_each(|(kind, entry)| book(*kind, entry));
-        let backlog = Backlog::pick(names, &waiting, wanted);
-        names.retain(|number| used.get(number as usize).copied().unwrap_or(true));
-        // A queue whose directory does not exist is empty.
-        for row in &mut queues {
-            row.overdue.get_or_insert(0);
-            row.ignored.get_or_insert(0);
+        for (kind, entry) in all() {
+            match counts(kind, entry) {
+                true => sums.add(store, kind, entry),
+                false => sums.keep(store, entry),
+            }
         }
-        Snapshot {
-            clock,
-            queues: queues.map(Some),
-            merged: false,
-            settled: self.at_rest,
-            backlog,
-            reasons: (!self.directories.values().any(|d| d.due)).then_some(reasons),
-            group_bits: Some(group_bits),
-            swept: self.directories.values().filter(|d| !d.entries.is_empty()).filter_map(|d| d.looked_at).min(),
+        let waiting = all().filter(|(kind, entry)| *kind == QueueKind::Deferred && counts(*kind, entry));
+        let complete = !self.directories.values().any(|d| d.due);
+        let mut snapshot = sums.finish(store, wanted, waiting.map(|(_, entry)| entry).filter(|_| complete));
+        snapshot.settled = self.at_rest;
+        if !complete {
+            (snapshot.reasons, snapshot.why) = (None, None);
         }
+        snapshot.swept =
+            self.directories.values().filter(|d| !d.entries.is_empty()).filter_map(|d| d.looked_at).min();
+        snapshot
     }
 
     fn error(&self, path: &[u8], error: Errno) -> SpoolError {

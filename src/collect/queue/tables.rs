@@ -1,21 +1,18 @@
 //! What the queue collector publishes, as tables.
 
 use super::{
-    domains::{self, Waiting},
+    backlog::{DOMAINS, SENDERS},
     snapshot::{BUCKETS, Queue, Snapshot, limit},
 };
 use crate::{
-    collect::{instance::Owner, registry},
+    collect::instance::Owner,
     mib::{AnyTable, Get, Index, Table, column, scalars},
     postfix::{defer_reason::DeferReason, queue::QueueKind},
 };
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 /// The tables this module owns.
-pub static TABLES: &[&dyn AnyTable] = &[&TOTALS, &SPOOLS, &QUEUES, &AGES, &DOMAINS, &REASONS];
+pub static TABLES: &[&dyn AnyTable] = &[&TOTALS, &SPOOLS, &QUEUES, &AGES, &DOMAINS, &REASONS, &SENDERS];
 
 pub(super) static TOTALS: Table<Totals> = scalars(
     "postfixTotalQueueObjects",
@@ -65,6 +62,8 @@ pub(super) static QUEUES: Table<QueueRow> = Table {
         column(8, "postfixQueueForcedExpire", Get::Gauge32(|q| Some(q.queue.forced_expire))),
         column(9, "postfixQueueOverdue", Get::Gauge32(|q| q.queue.overdue)),
         column(10, "postfixQueueIgnored", Get::Gauge32(|q| q.queue.ignored)),
+        column(11, "postfixQueueAverageAge", Get::Age(|q| Some(q.average))),
+        column(12, "postfixQueueLargestKiB", Get::Gauge32(|q| Some(q.queue.largest_kib()))),
     ],
 };
 
@@ -77,18 +76,6 @@ pub(super) static AGES: Table<AgeRow> = Table {
         column(3, "postfixQueueAgeLimit", Get::Unsigned32(|a| Some(limit(a.bucket)))),
         column(4, "postfixQueueAgeMessages", Get::Gauge32(|a| Some(a.messages))),
         column(5, "postfixQueueAgeRecipients", Get::Gauge32(|a| a.recipients)),
-    ],
-};
-
-pub(super) static DOMAINS: Table<DomainRow> = Table {
-    name: "postfixDomainTable",
-    entry: &[1, 4, 3, 1],
-    index: |d| Index::from_slice(&[d.owner.index, d.index]),
-    columns: &[
-        column(2, "postfixDomainName", Get::Personal(|d| Some(d.owner.row(&d.name)))),
-        column(3, "postfixDomainMessages", Get::Gauge32(|d| Some(u64::from(d.waiting.messages)))),
-        column(4, "postfixDomainRecipients", Get::Gauge32(|d| Some(u64::from(d.waiting.recipients)))),
-        column(5, "postfixDomainOldestAge", Get::Age(|d| Some(d.oldest))),
     ],
 };
 
@@ -107,6 +94,7 @@ pub(super) struct QueueRow {
     kind: QueueKind,
     queue: Queue,
     oldest: Instant,
+    average: Instant,
 }
 
 impl QueueRow {
@@ -135,14 +123,6 @@ impl AgeRow {
             format!("{queue} {from}+ min")
         }
     }
-}
-
-pub(super) struct DomainRow {
-    pub(super) owner: Owner,
-    pub(super) index: u32,
-    pub(super) name: String,
-    pub(super) waiting: Waiting,
-    pub(super) oldest: Instant,
 }
 
 pub(super) struct ReasonRow {
@@ -257,6 +237,7 @@ impl Rows {
                 kind,
                 queue: queue.clone(),
                 oldest: oldest(snapshot, queue.oldest),
+                average: oldest(snapshot, queue.average(&snapshot.clock)),
             });
             for (bucket, (messages, recipients)) in queue.ages.iter().copied().enumerate() {
                 let recipients = (queue.unreadable == 0).then_some(recipients);
@@ -267,35 +248,4 @@ impl Rows {
             self.reasons.push(ReasonRow { owner: owner.clone(), reason, recipients });
         }
     }
-}
-
-/// The rows of postfixDomainTable of one instance: every name that gets an index, and all others together.
-pub(super) fn domain_rows(
-    owner: &Owner,
-    snapshot: &Snapshot,
-    mut index: impl FnMut(&str) -> Option<u32>,
-    rows: &mut Vec<DomainRow>,
-) {
-    let mut other = snapshot.backlog.other;
-    // Names that are the same once they are shown add up.
-    let mut named: BTreeMap<u32, (String, Waiting)> = BTreeMap::new();
-    for (domain, waiting) in &snapshot.backlog.top {
-        let name = domains::shown(domain);
-        // Mail to such an address can be sent; its row must not look like ours.
-        match (*name != *registry::OTHER_NAME).then(|| index(&name)).flatten() {
-            Some(index) => {
-                named.entry(index).or_insert_with(|| (name.into_owned(), Waiting::default())).1.merge(waiting);
-            }
-            None => other.merge(waiting),
-        }
-    }
-    let row = |(index, (name, waiting)): (u32, (String, Waiting))| DomainRow {
-        owner: owner.clone(),
-        index,
-        name,
-        waiting,
-        oldest: oldest(snapshot, waiting.oldest),
-    };
-    named.insert(registry::OTHER, (registry::OTHER_NAME.to_owned(), other));
-    rows.extend(named.into_iter().map(row));
 }

@@ -6,11 +6,10 @@
 
 use super::{
     STORED,
-    source::Published,
     tables::{self, Failures, Group},
 };
 use crate::{
-    collect::registry::OTHER,
+    collect::{published::Published, registry::OTHER},
     mib::text,
     smi::{Octets, Oid},
 };

@@ -6,8 +6,8 @@
 //! whom it may be cannot know that; it tells how often within the last `librenms_step`. A number that is not known is an
 //! empty line, which LibreNMS draws as a gap.
 
-use super::source::Published;
 use crate::{
+    collect::published::Published,
     mib::{Fragment, Get, Index, Module, Table, TableOf, column},
     smi::Octets,
 };

@@ -13,7 +13,6 @@
 mod groups;
 mod librenms;
 mod memory;
-mod source;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -21,14 +20,13 @@ mod tests;
 pub use librenms::NET_SNMP_EXTEND_MIB;
 pub use tables::{MTA_MIB, NETWORK_SERVICES_MIB, TABLES};
 
-use super::{Collector, Context, Next, Registration};
+use super::{Collector, Context, Next, Registration, published::Published};
 use crate::{
     mib::{Fragment, text},
     smi::Epoch,
 };
 use librenms::History;
 use memory::{Memory, Moment};
-use source::Published;
 use std::time::{Duration, Instant};
 use tables::{APPLICATIONS, Application, ERRORS, GROUPS, MTAS, Mta};
 

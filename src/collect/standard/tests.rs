@@ -78,7 +78,7 @@ const MIB_2: &str = "1.3.6.1.2.1";
 fn every_object_it_reads_exists() {
     let columns: Vec<_> = catalogue().iter().flat_map(|table| table.columns()).map(|c| c.name).collect();
     for file in
-        [include_str!("mod.rs"), include_str!("source.rs"), include_str!("groups.rs"), include_str!("librenms.rs")]
+        [include_str!("mod.rs"), include_str!("../published.rs"), include_str!("groups.rs"), include_str!("librenms.rs")]
     {
         let descriptor = |word: &&str| word.starts_with("postfix") && word.chars().any(char::is_uppercase);
         for name in file.split('"').filter(descriptor) {

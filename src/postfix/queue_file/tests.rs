@@ -63,9 +63,18 @@ fn file(recipients: &[&str], done: &[&str], extracted: &[&str], content: &[u8]) 
     w.0
 }
 
+/// The recipients it tells of.
+fn recipients(seen: &mut Vec<String>) -> impl FnMut(Address<'_>) {
+    |address| {
+        if let Address::Recipient(recipient) = address {
+            seen.push(String::from_utf8_lossy(recipient).into_owned());
+        }
+    }
+}
+
 fn read(bytes: &[u8]) -> Result<(Envelope, Vec<String>), QueueFileError> {
     let mut seen = Vec::new();
-    let envelope = Reader::default().read(bytes, |r| seen.push(String::from_utf8_lossy(r).into_owned()))?;
+    let envelope = Reader::default().read(bytes, recipients(&mut seen))?;
     assert_eq!(envelope.recipients, seen.len() as u64);
     Ok((envelope, seen))
 }
@@ -92,9 +101,9 @@ fn recipients_behind_the_content_are_found_without_reading_it() {
     }
     let bytes = file(&["x@one.example"], &[], &["bcc@two.example"], &vec![b'R'; 1_000_000]);
     let counting = Counting(&bytes, Default::default());
-    let mut seen = 0;
-    let envelope = Reader::default().read(&counting, |_| seen += 1).unwrap();
-    assert_eq!((seen, envelope.recipients, envelope.complete), (2, 2, true));
+    let mut seen = Vec::new();
+    let envelope = Reader::default().read(&counting, recipients(&mut seen)).unwrap();
+    assert_eq!((seen.len(), envelope.recipients, envelope.complete), (2, 2, true));
     assert!(counting.1.get() < 20_000, "{} octets read", counting.1.get());
 }
 
@@ -190,8 +199,12 @@ fn non_utf8_addresses_are_octets() {
     let mut w = Writer::default();
     w.record(b'S', b"\xff").record(b'R', b"\xc3\x28@x").record(b'E', b"");
     let mut seen = Vec::new();
-    Reader::default().read(w.0.as_slice(), |r| seen.push(r.to_vec())).unwrap();
-    assert_eq!(seen, [b"\xc3\x28@x"]);
+    let address = |address: Address<'_>| match address {
+        Address::Sender(octets) => seen.push((true, octets.to_vec())),
+        Address::Recipient(octets) => seen.push((false, octets.to_vec())),
+    };
+    Reader::default().read(w.0.as_slice(), address).unwrap();
+    assert_eq!(seen, [(true, b"\xff".to_vec()), (false, b"\xc3\x28@x".to_vec())]);
 }
 
 proptest! {

@@ -1,7 +1,10 @@
 //! What is remembered of one queue file: 32 octets.
 
-use super::super::domains::{self, Domain};
-use crate::postfix::defer_reason::DeferReason;
+use super::super::{
+    domains::{self, Domain},
+    reasons::{self, Text, Why},
+};
+pub(super) use super::super::snapshot::seconds;
 use rustc_hash::FxHasher;
 use rustix::fs::Stat;
 use std::hash::Hasher;
@@ -19,32 +22,32 @@ pub(super) struct Entry {
     pub(super) arrival: u32,
     /// Octets; [`LARGE`] where they are in [`Extras`].
     size: u32,
-    /// [`flag`]s, the reason's class, and above them the number of recipients.
+    /// [`flag`]s, above them the sender's domain, and then the number of recipients.
     bits: u32,
-    /// The recipients' domain; with [`flag::EXTRA`] the place in [`Extras`].
+    /// The recipients' domain and reason ([`Why`]); with [`flag::EXTRA`] the place in [`Extras`].
     pub(super) link: u32,
 }
 
 pub(super) mod flag {
     /// A message, and not something half written or foreign.
-    pub(in super::super) const MESSAGE: u32 = 1 << 4;
-    pub(in super::super) const NULL_SENDER: u32 = 1 << 5;
-    pub(in super::super) const FORCED_EXPIRE: u32 = 1 << 6;
-    pub(in super::super) const GROUP_BITS: u32 = 1 << 7;
+    pub(in super::super) const MESSAGE: u32 = 1 << 0;
+    pub(in super::super) const NULL_SENDER: u32 = 1 << 1;
+    pub(in super::super) const FORCED_EXPIRE: u32 = 1 << 2;
+    pub(in super::super) const GROUP_BITS: u32 = 1 << 3;
     /// Found since the last listing began.
-    pub(in super::super) const SEEN: u32 = 1 << 8;
+    pub(in super::super) const SEEN: u32 = 1 << 4;
     /// What does not fit is in [`super::Extras`].
-    pub(in super::super) const EXTRA: u32 = 1 << 9;
+    pub(in super::super) const EXTRA: u32 = 1 << 5;
     /// The file could not be opened: its recipients are unknown.
-    pub(in super::super) const UNREADABLE: u32 = 1 << 10;
+    pub(in super::super) const UNREADABLE: u32 = 1 << 6;
     /// Its defer log is still to be read.
-    pub(in super::super) const DUE: u32 = 1 << 11;
+    pub(in super::super) const DUE: u32 = 1 << 7;
 }
 
 /// A message of 4 GiB or more.
 const LARGE: u32 = u32::MAX;
-const REASON: u32 = 0xf;
-const COUNT_SHIFT: u32 = 12;
+const SENDER_SHIFT: u32 = 8;
+const COUNT_SHIFT: u32 = SENDER_SHIFT + domains::BITS;
 /// More recipients than this are counted in [`Extras`].
 const COUNT_MOST: u32 = u32::MAX >> COUNT_SHIFT;
 
@@ -65,11 +68,6 @@ pub(super) fn find(entries: &[Entry], key: u64) -> Option<usize> {
 pub(super) fn stamp(stat: &Stat) -> u32 {
     let mixed = (stat.st_ctime as u64 ^ stat.st_ctime_nsec << 32).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     (mixed >> 32) as u32
-}
-
-/// Seconds since 1970 in 32 bits, which last until 2106.
-pub(super) fn seconds(time: i64) -> u32 {
-    u32::try_from(time.max(0)).unwrap_or(u32::MAX)
 }
 
 impl Entry {
@@ -103,12 +101,21 @@ impl Entry {
         self.bits &= !flag;
     }
 
+    /// Who sent it: the number of a domain.
+    pub(super) fn set_sender(&mut self, sender: Domain) {
+        self.bits |= sender << SENDER_SHIFT;
+    }
+
+    pub(super) fn sender(&self) -> Domain {
+        (self.bits >> SENDER_SHIFT) & ((1 << domains::BITS) - 1)
+    }
+
     /// Takes the recipients over; `keep` is to put what does not fit into [`Extras`].
     pub(super) fn set_recipients(&mut self, found: &Recipients, keep: impl FnOnce(&Recipients) -> u32) {
         match found.compact() {
-            Some((domain, count, reason)) => {
-                self.bits |= count << COUNT_SHIFT | reason;
-                self.link = domain;
+            Some((why, count)) => {
+                self.bits |= count << COUNT_SHIFT;
+                self.link = why;
             }
             None => {
                 self.bits |= flag::EXTRA;
@@ -119,7 +126,7 @@ impl Entry {
 
     /// The same file without recipients.
     pub(super) fn without_recipients(mut self) -> Self {
-        self.bits &= !(REASON | flag::EXTRA) & ((1 << COUNT_SHIFT) - 1);
+        self.bits &= !flag::EXTRA & ((1 << COUNT_SHIFT) - 1);
         self.link = 0;
         self
     }
@@ -143,20 +150,19 @@ impl Entry {
     pub(super) fn each_domain(&self, extras: &Extras, mut visit: impl FnMut(Domain, u32)) {
         match extras.of(self) {
             Some(shares) => shares.iter().filter_map(Share::domain).for_each(|(domain, count)| visit(domain, count)),
-            None if self.bits >> COUNT_SHIFT > 0 => visit(self.link, self.bits >> COUNT_SHIFT),
+            None if self.bits >> COUNT_SHIFT > 0 => visit(reasons::domain_of(self.link), self.bits >> COUNT_SHIFT),
             None => {}
         }
     }
 
-    /// Every reason (its place in [`DeferReason::ALL`]) with its recipients.
-    pub(super) fn each_reason(&self, extras: &Extras, mut visit: impl FnMut(usize, u32)) {
+    /// Every domain and reason with its recipients. Who has no reason is in none.
+    pub(super) fn each_reason(&self, extras: &Extras, mut visit: impl FnMut(Why, u32)) {
         match extras.of(self) {
-            Some(shares) => shares.iter().filter_map(Share::reason).for_each(|(reason, count)| visit(reason, count)),
-            None => {
-                if let Some(reason) = (self.bits & REASON).checked_sub(1) {
-                    visit(reason as usize, self.bits >> COUNT_SHIFT);
-                }
+            Some(shares) => shares.iter().filter_map(Share::reason).for_each(|(why, count)| visit(why, count)),
+            None if self.bits >> COUNT_SHIFT > 0 && reasons::text_of(self.link) != 0 => {
+                visit(self.link, self.bits >> COUNT_SHIFT);
             }
+            None => {}
         }
     }
 }
@@ -168,7 +174,7 @@ const MOST: usize = 1 << 16;
 #[derive(Debug, Default)]
 pub(super) struct Recipients {
     domains: Vec<(Domain, u32)>,
-    reasons: Vec<(u8, u32)>,
+    reasons: Vec<(Why, u32)>,
     /// Of a message whose size does not fit into an [`Entry`].
     octets: Option<u64>,
 }
@@ -178,6 +184,7 @@ impl Recipients {
         self.domains.clear();
         self.domains.shrink_to(MOST);
         self.reasons.clear();
+        self.reasons.shrink_to(MOST);
         self.octets = None;
     }
 
@@ -197,21 +204,33 @@ impl Recipients {
         }
     }
 
-    pub(super) fn add_reason(&mut self, reason: DeferReason) {
-        let place = reason as u8 - 1;
-        match self.reasons.iter_mut().find(|(have, _)| *have == place) {
-            Some((_, count)) => *count = count.saturating_add(1),
-            None => self.reasons.push((place, 1)),
+    /// A recipient in `domain` with this reason. `forget` takes the text from it: so much differs within one message that
+    /// the classes have to do.
+    pub(super) fn add_reason(&mut self, domain: Domain, text: Text, forget: impl Fn(Text) -> Text) {
+        let why = reasons::why(domain, text);
+        match self.reasons.last_mut() {
+            Some((last, count)) if *last == why => *count = count.saturating_add(1),
+            _ => self.reasons.push((why, 1)),
+        }
+        if self.reasons.len() >= 4 * MOST {
+            domains::merge(&mut self.reasons);
+            if self.reasons.len() >= MOST {
+                for (why, _) in &mut self.reasons {
+                    *why = reasons::why(reasons::domain_of(*why), forget(reasons::text_of(*why)));
+                }
+                domains::merge(&mut self.reasons);
+            }
         }
     }
 
-    /// One entry a domain.
+    /// One entry a domain, and one a domain and reason.
     pub(super) fn merge(&mut self) {
         domains::merge(&mut self.domains);
+        domains::merge(&mut self.reasons);
     }
 
-    /// Domain, number and reason where there is one domain and one reason (or none) for all: nearly all mail.
-    fn compact(&self) -> Option<(Domain, u32, u32)> {
+    /// Domain with reason, and number, where there is one domain and one reason (or none) for all: nearly all mail.
+    fn compact(&self) -> Option<(Why, u32)> {
         let (domain, count) = match self.domains.as_slice() {
             _ if self.octets.is_some() => return None,
             [] => (0, 0),
@@ -219,10 +238,37 @@ impl Recipients {
             _ => return None,
         };
         match self.reasons.as_slice() {
-            [] => Some((domain, count, 0)),
-            [(reason, waiting)] if *waiting == count => Some((domain, count, u32::from(*reason) + 1)),
+            [] => Some((reasons::why(domain, 0), count)),
+            [(why, waiting)] if *waiting == count && reasons::domain_of(*why) == domain => Some((*why, count)),
             _ => None,
         }
+    }
+
+    /// What is kept of them in [`Extras`].
+    fn shares(&self) -> Box<[Share]> {
+        let mut shares = Vec::with_capacity(self.domains.len() + 1);
+        // Both are sorted by the domain.
+        let mut waiting = self.reasons.as_slice();
+        let mut take = |until: Option<Domain>| {
+            let end = waiting.partition_point(|(why, _)| until.is_none_or(|domain| reasons::domain_of(*why) <= domain));
+            let (taken, rest) = waiting.split_at(end);
+            waiting = rest;
+            taken
+        };
+        for &(domain, count) in &self.domains {
+            match take(Some(domain)) {
+                [(why, waiting)] if *waiting == count && reasons::domain_of(*why) == domain => {
+                    shares.push(Share::Both(*why, count));
+                }
+                reasons => {
+                    shares.push(Share::Domain(domain, count));
+                    shares.extend(reasons.iter().map(|(why, count)| Share::Reason(*why, *count)));
+                }
+            }
+        }
+        shares.extend(take(None).iter().map(|(why, count)| Share::Reason(*why, *count)));
+        shares.extend(self.octets.map(|octets| Share::Octets((octets >> 32) as u32, octets as u32)));
+        shares.into_boxed_slice()
     }
 }
 
@@ -230,22 +276,28 @@ impl Recipients {
 #[derive(Clone, Copy)]
 enum Share {
     Domain(Domain, u32),
-    Reason(u8, u32),
+    Reason(Why, u32),
+    /// All recipients in a domain have one reason.
+    Both(Why, u32),
     /// The size of the message: upper and lower half.
     Octets(u32, u32),
 }
 
 impl Share {
     fn domain(&self) -> Option<(Domain, u32)> {
-        if let Self::Domain(domain, count) = *self { Some((domain, count)) } else { None }
+        match *self {
+            Self::Domain(domain, count) => Some((domain, count)),
+            Self::Both(why, count) => Some((reasons::domain_of(why), count)),
+            Self::Reason(..) | Self::Octets(..) => None,
+        }
     }
 
     fn octets(&self) -> Option<u64> {
         if let Self::Octets(upper, lower) = *self { Some(u64::from(upper) << 32 | u64::from(lower)) } else { None }
     }
 
-    fn reason(&self) -> Option<(usize, u32)> {
-        if let Self::Reason(reason, count) = *self { Some((reason.into(), count)) } else { None }
+    fn reason(&self) -> Option<(Why, u32)> {
+        if let Self::Reason(why, count) | Self::Both(why, count) = *self { Some((why, count)) } else { None }
     }
 }
 
@@ -262,10 +314,7 @@ impl Extras {
     }
 
     pub(super) fn add(&mut self, found: &Recipients) -> u32 {
-        let domains = found.domains.iter().map(|(domain, count)| Share::Domain(*domain, *count));
-        let reasons = found.reasons.iter().map(|(reason, count)| Share::Reason(*reason, *count));
-        let octets = found.octets.map(|octets| Share::Octets((octets >> 32) as u32, octets as u32));
-        let shares = Some(domains.chain(reasons).chain(octets).collect());
+        let shares = Some(found.shares());
         match self.free.pop() {
             Some(place) => {
                 self.slots[place as usize] = shares;

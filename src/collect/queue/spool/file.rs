@@ -1,13 +1,16 @@
 //! One file of the spool: what its metadata, its envelope and its defer log say.
 
 use super::{
-    super::domains::{self, Domains},
+    super::{
+        domains::{self, Domains},
+        reasons::{Judged, Texts},
+    },
     entry::{self, Entry, Extras, Recipients, flag},
 };
 use crate::postfix::{
-    defer_log::DeferLog,
+    defer_log::{DeferLog, Waiting},
     queue::QueueKind,
-    queue_file::{QueueFileError, Reader},
+    queue_file::{Address, QueueFileError, Reader},
     queue_id::hash_path,
 };
 use rustix::{
@@ -41,6 +44,9 @@ const OTHER_DEPTHS: std::ops::RangeInclusive<usize> = 0..=4;
 #[derive(Default)]
 pub(super) struct Store {
     pub(super) names: Domains,
+    /// Those of the senders: a flood of them hides no recipient's.
+    pub(super) senders: Domains,
+    pub(super) texts: Texts,
     pub(super) extras: Extras,
 }
 
@@ -193,9 +199,11 @@ impl<'a> Place<'a> {
         let no_trace = tools.no_trace();
         let Tools { reader, recipients, log, .. } = tools;
         recipients.clear();
-        let read = reader.read(&file, |address| {
-            let domain = domains::of_address(address);
-            recipients.add(self.store().names.number(&domain));
+        let read = reader.read(&file, |address| match address {
+            Address::Sender(sender) => entry.set_sender(self.store().senders.number(&domains::of_sender(sender))),
+            Address::Recipient(recipient) => {
+                recipients.add(self.store().names.number(&domains::of_address(recipient)));
+            }
         });
         match read {
             Ok(envelope) => {
@@ -234,6 +242,7 @@ impl<'a> Place<'a> {
             known.octets(&store.extras)
         };
         self.read_defer_log(name, no_trace, log, recipients);
+        recipients.merge();
         let mut entry = known.without_recipients();
         entry.clear(flag::DUE);
         entry.set_octets(octets, recipients);
@@ -244,18 +253,24 @@ impl<'a> Place<'a> {
     /// The reasons in the defer log of a message; none where there is no log.
     fn read_defer_log(&self, name: &CStr, no_trace: OFlags, log: &mut Log, recipients: &mut Recipients) {
         let Some(file) = self.open_defer_log(name.to_bytes(), no_trace) else { return };
-        let mut waiting = |reason| recipients.add_reason(reason);
-        log.reader.clear();
+        let Log { piece, reader } = log;
+        let mut waiting = |waiting: Waiting<'_>| {
+            let (domain, judged) = (domains::of_address(waiting.recipient), Judged::of(waiting));
+            let mut store = self.store();
+            let (domain, text) = (store.names.number(&domain), store.texts.number(&judged));
+            recipients.add_reason(domain, text, |text| store.texts.without_text(text));
+        };
+        reader.clear();
         let (mut size, mut offset) = (FIRST_PIECE, 0_u64);
         while offset < LONGEST_LOG {
-            log.piece.resize(size, 0);
-            match file.read_at(&mut log.piece, offset) {
+            piece.resize(size, 0);
+            match file.read_at(piece, offset) {
                 Ok(count) => {
-                    log.reader.feed(&log.piece[..count], &mut waiting);
+                    reader.feed(&piece[..count], &mut waiting);
                     offset += count as u64;
                     // A regular file gives less than asked for only at its end.
                     if count < size {
-                        log.reader.finish(&mut waiting);
+                        reader.finish(&mut waiting);
                         break;
                     }
                     size = PIECE;

@@ -1,4 +1,6 @@
-use super::*;
+use super::{super::made_up, *};
+use crate::postfix::defer_reason::DeferReason;
+use proptest::prelude::*;
 use rustix::fs::{Timespec, Timestamps, utimensat};
 use std::{
     fs,
@@ -12,13 +14,17 @@ use std::{
 struct Fake(tempfile::TempDir);
 
 fn envelope(recipients: &[&str]) -> Vec<u8> {
+    envelope_from("s@x", recipients)
+}
+
+fn envelope_from(sender: &str, recipients: &[&str]) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut record = |kind: u8, data: &str| {
         bytes.extend([kind, data.len() as u8]);
         bytes.extend(data.bytes());
     };
     record(b'T', "1700000000 1");
-    record(b'S', "s@x");
+    record(b'S', sender);
     recipients.iter().for_each(|r| record(b'R', r));
     record(b'E', "");
     bytes
@@ -62,7 +68,7 @@ impl Fake {
 
 impl Spool {
     fn counts(&mut self, kind: QueueKind) -> (u64, u64) {
-        let snapshot = self.read(&Wanted::new(50), Duration::from_secs(300)).unwrap();
+        let snapshot = self.read(&Wanted::new(50, 50), Duration::from_secs(300)).unwrap();
         let queue = snapshot.queue(kind).unwrap();
         (queue.messages, queue.recipients)
     }
@@ -142,7 +148,7 @@ fn the_sweep_finds_modes_and_retry_times_in_ten_minutes() {
     let mut forced = Vec::new();
     for _ in 0..20 {
         spool.pass(Duration::from_secs(30));
-        let snapshot = spool.read(&Wanted::new(50), Duration::from_secs(300)).unwrap();
+        let snapshot = spool.read(&Wanted::new(50, 50), Duration::from_secs(300)).unwrap();
         let queue = snapshot.queue(DEFERRED).unwrap();
         assert_eq!(queue.messages, 3_000, "counts stay exact");
         forced.push(queue.forced_expire);
@@ -195,7 +201,7 @@ fn a_message_on_its_way_counts_once() {
     }
     fs::remove_file(fake.path("deferred/B/B0001")).unwrap();
     assert_eq!(spool.counts(QueueKind::Active), (2, 2));
-    let snapshot = spool.read(&Wanted::new(9), Duration::ZERO).unwrap();
+    let snapshot = spool.read(&Wanted::new(9, 9), Duration::ZERO).unwrap();
     let names: Vec<_> = snapshot.backlog.top.iter().map(|(name, w)| (&**name, w.recipients)).collect();
     assert_eq!(names, [(&b"four"[..], 1), (b"one", 1), (b"two", 1)]);
 }
@@ -220,7 +226,7 @@ fn many_threads_find_what_one_would() {
     let mut recipients: Vec<_> = (0..3_000).map(|i| put(i, 0)).collect();
     std::os::unix::fs::symlink("x", fake.path("deferred/FFFFFFF")).unwrap();
     let mut spool = fake.spool();
-    let snapshot = spool.read(&Wanted::new(50), Duration::ZERO).unwrap();
+    let snapshot = spool.read(&Wanted::new(50, 50), Duration::ZERO).unwrap();
     assert!(spool.was_built());
     assert_eq!(snapshot.queue(DEFERRED).unwrap().ignored, Some(1));
     assert_eq!(seen(snapshot), sum(&recipients));
@@ -234,7 +240,7 @@ fn many_threads_find_what_one_would() {
     });
     recipients[1_200..1_250].fill(Vec::new());
     recipients.extend((3_000..3_600).map(|i| put(i, 0)));
-    let snapshot = spool.read(&Wanted::new(50), Duration::ZERO).unwrap();
+    let snapshot = spool.read(&Wanted::new(50, 50), Duration::ZERO).unwrap();
     assert!(!spool.was_built());
     let queue = snapshot.queue(DEFERRED).unwrap();
     assert_eq!((queue.messages, queue.ignored), (3_050, Some(51)));
@@ -274,7 +280,7 @@ fn reading_leaves_no_trace() {
     let before = trace(fake.0.path());
     let mut spool = fake.spool();
     for _ in 0..3 {
-        spool.read(&Wanted::new(9), Duration::ZERO).unwrap();
+        spool.read(&Wanted::new(9, 9), Duration::ZERO).unwrap();
         spool.pass(Duration::from_secs(600));
     }
     assert_eq!(trace(fake.0.path()), before);
@@ -287,15 +293,15 @@ fn domains_and_reasons_of_all_shapes() {
     fake.put("deferred/A/A0002", &["a@one.example", "b@two.example", "c@one.example"]);
     fs::create_dir_all(fake.path("defer/A")).unwrap();
     let refused = "reason=connect to x[192.0.2.1]:25: Connection refused\n";
-    fs::write(fake.path("defer/A/A0001"), format!("recipient=a\n{refused}\nrecipient=b\n{refused}\n")).unwrap();
-    fs::write(fake.path("defer/A/A0002"), format!("recipient=a\n{refused}\nrecipient=b\nreason=x timed out\n\n"))
+    fs::write(fake.path("defer/A/A0001"), format!("recipient=a@one.example\n{refused}\nrecipient=b@one.example\n{refused}\n")).unwrap();
+    fs::write(fake.path("defer/A/A0002"), format!("recipient=a@one.example\n{refused}\nrecipient=b@two.example\nreason=x timed out\n\n"))
         .unwrap();
     fake.age();
     let mut spool = fake.spool();
-    let envelopes = spool.read(&Wanted::new(1), Duration::from_secs(300)).unwrap();
+    let envelopes = spool.read(&Wanted::new(1, 1), Duration::from_secs(300)).unwrap();
     assert_eq!((envelopes.reasons, envelopes.queue(DEFERRED).unwrap().recipients), (None, 5), "not read is not zero");
     assert!(spool.is_unfinished());
-    let snapshot = spool.read(&Wanted::new(1), Duration::from_secs(300)).unwrap();
+    let snapshot = spool.read(&Wanted::new(1, 1), Duration::from_secs(300)).unwrap();
     assert!(!spool.is_unfinished());
     assert_eq!((snapshot.queue(DEFERRED), &snapshot.backlog), (envelopes.queue(DEFERRED), &envelopes.backlog));
     let reasons = snapshot.reasons.unwrap();
@@ -305,13 +311,13 @@ fn domains_and_reasons_of_all_shapes() {
     assert_eq!(store(&mut spool.store).extras.used(), 1, "the message with two domains");
     // A new one is read with its log, and so is an old one that was put off again, for another reason.
     fake.put("deferred/A/A0003", &["a@one.example"]);
-    fs::write(fake.path("defer/A/A0003"), "recipient=a\nreason=x timed out\n\n").unwrap();
-    fs::write(fake.path("defer/A/A0001"), "recipient=a\nreason=x timed out\n\n").unwrap();
+    fs::write(fake.path("defer/A/A0003"), "recipient=a@one.example\nreason=x timed out\n\n").unwrap();
+    fs::write(fake.path("defer/A/A0001"), "recipient=a@one.example\nreason=x timed out\n\n").unwrap();
     fake.put("deferred/A/A0001", &["a@one.example"]);
-    let later = spool.read(&Wanted::new(1), Duration::from_secs(300)).unwrap();
+    let later = spool.read(&Wanted::new(1, 1), Duration::from_secs(300)).unwrap();
     assert_eq!((later.reasons.unwrap()[0], later.reasons.unwrap()[1]), (1, 3));
     let (name, one) = &snapshot.backlog.top[0];
-    assert_eq!((&**name, one.messages, one.recipients, one.oldest), (&b"one.example"[..], 2, 4, Some(1_700_000_000)));
+    assert_eq!((&**name, one.messages, one.recipients, one.oldest), (&b"one.example"[..], 2, 4, 1_700_000_000));
     assert_eq!((snapshot.backlog.other.messages, snapshot.backlog.other.recipients), (1, 1));
 }
 
@@ -324,8 +330,109 @@ fn another_file_system_in_its_place_is_another_spool() {
     let other = Fake::new();
     fs::rename(fake.path("deferred"), other.path("set-aside")).unwrap();
     assert!(
-        matches!(spool.read(&Wanted::new(1), Duration::ZERO), Err(SpoolError::Missing(path)) if path.ends_with("deferred"))
+        matches!(spool.read(&Wanted::new(1, 1), Duration::ZERO), Err(SpoolError::Missing(path)) if path.ends_with("deferred"))
     );
     fs::rename(other.path("set-aside"), fake.path("deferred")).unwrap();
     assert_eq!(spool.counts(DEFERRED), (1, 1));
+}
+
+/// A spool with this mail in it, of which the deferred ones are due in 1, 2, 3 … hours.
+fn spool_of(mails: &[made_up::Mail]) -> Fake {
+    let fake = Fake::new();
+    fs::create_dir_all(fake.path("defer/A")).unwrap();
+    for (i, mail) in mails.iter().enumerate() {
+        let name = format!("A{i:05X}");
+        let path = fake.path(&format!("{}/{name}", mail.queue.name()));
+        let addresses: Vec<&str> = mail.recipients.iter().map(|(address, _)| address.as_str()).collect();
+        fs::write(&path, envelope_from(mail.sender, &addresses)).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
+        let due = Timespec { tv_sec: made_up::due(i), tv_nsec: 0 };
+        utimensat(CWD, &path, &Timestamps { last_access: due, last_modification: due }, AtFlags::empty()).unwrap();
+        let waiting = mail.recipients.iter().filter_map(|(address, reason)| Some((address, (*reason)?)));
+        let log: String = waiting.map(|(a, r)| format!("<{a}>: {r}\nrecipient={a}\nreason={r}\n\n")).collect();
+        if !log.is_empty() {
+            fs::write(fake.path(&format!("defer/A/{name}")), log).unwrap();
+        }
+    }
+    fake
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn the_sums_are_those_of_the_mail(mails in made_up::mails(), more in made_up::mails()) {
+        let fake = spool_of(&mails);
+        let (mut spool, wanted) = (fake.spool(), Wanted::new(2, 2));
+        let snapshot = spool.read(&wanted, Duration::ZERO).unwrap();
+        // Where nothing is deferred no log has to be read.
+        let complete = !mails.iter().any(|mail| mail.queue == DEFERRED);
+        made_up::check(&snapshot, &mails, true, complete);
+        let snapshot = spool.read(&wanted, Duration::ZERO).unwrap();
+        made_up::check(&snapshot, &mails, true, true);
+        // The same index, and other mail.
+        let other = spool_of(&more);
+        for queue in ["incoming", "active", "deferred", "hold", "defer"] {
+            fs::remove_dir_all(fake.path(queue)).unwrap();
+            fs::rename(other.path(queue), fake.path(queue)).unwrap();
+        }
+        let snapshot = spool.read(&wanted, Duration::ZERO).unwrap();
+        made_up::check(&snapshot, &more, true, true);
+    }
+}
+
+#[test]
+fn messages_above_4_gib_and_logs_above_4_mib() {
+    let fake = Fake::new();
+    let mut large = b"C\x2f     6442450944              64               1".to_vec();
+    large.extend(envelope(&["a@one.example"]));
+    for (name, content) in [("hold/A0001", large), ("hold/A0002", envelope(&["a@x"]))] {
+        fs::write(fake.path(name), content).unwrap();
+        fs::set_permissions(fake.path(name), fs::Permissions::from_mode(0o700)).unwrap();
+    }
+    let recipients: Vec<String> = (0..30_000).map(|n| format!("user{n}@one.example")).collect();
+    fake.put("deferred/B/B0001", &recipients.iter().map(String::as_str).collect::<Vec<_>>());
+    fs::create_dir_all(fake.path("defer/B")).unwrap();
+    let block = |address: &String| {
+        let reason = "connect to mx.one.example[192.0.2.1]:25: Connection refused";
+        format!("<{address}>: {reason}\nrecipient={address}\nstatus=4.4.1\naction=delayed\nreason={reason}\n\n")
+    };
+    let log: String = recipients.iter().map(block).collect();
+    assert!(log.len() > 4 << 20, "{}", log.len());
+    fs::write(fake.path("defer/B/B0001"), log).unwrap();
+    let mut spool = fake.spool();
+    spool.read(&Wanted::new(1, 1), Duration::ZERO).unwrap();
+    let snapshot = spool.read(&Wanted::new(1, 1), Duration::ZERO).unwrap();
+    let hold = snapshot.queue(QueueKind::Hold).unwrap();
+    assert_eq!((hold.messages, hold.largest_kib()), (2, 6 << 20));
+    assert!(hold.kib() > 6 << 20);
+    let reasons = snapshot.reasons.unwrap();
+    assert_eq!((reasons[0], reasons.iter().sum::<u64>()), (30_000, 30_000), "no class is made up where a piece ends");
+    assert_eq!(snapshot.queue(DEFERRED).unwrap().recipients, 30_000);
+}
+
+#[test]
+fn a_log_is_found_where_another_hash_queue_depth_has_it() {
+    let fake = Fake::new();
+    for (name, log) in [("A0001", "defer/A0001"), ("B0001", "defer/B/B0001"), ("C0001", "defer/C/0/C0001")] {
+        fake.put(&format!("deferred/{name}"), &["a@x"]);
+        let log = fake.path(log);
+        fs::create_dir_all(log.parent().unwrap()).unwrap();
+        fs::write(log, "recipient=a@x\nreason=x timed out\n\n").unwrap();
+    }
+    let mut spool = fake.spool();
+    spool.read(&Wanted::new(1, 1), Duration::ZERO).unwrap();
+    assert_eq!(spool.read(&Wanted::new(1, 1), Duration::ZERO).unwrap().reasons.unwrap()[1], 3);
+}
+
+#[test]
+fn old_mail_that_passes_through_is_as_old_as_its_stay() {
+    let fake = Fake::new();
+    for queue in ["maildrop", "incoming", "active", "hold"] {
+        fake.put(&format!("{queue}/A0001"), &["a@x"]);
+    }
+    let mut spool = fake.spool();
+    let snapshot = spool.read(&Wanted::new(1, 1), Duration::ZERO).unwrap();
+    let age = |kind| snapshot.clock.wall - snapshot.queue(kind).unwrap().oldest.unwrap();
+    assert!([QueueKind::Maildrop, QueueKind::Incoming].iter().all(|kind| age(*kind) < 600));
+    assert!([QueueKind::Active, QueueKind::Hold].iter().all(|kind| age(*kind) > 10_000_000));
 }

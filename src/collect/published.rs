@@ -1,4 +1,4 @@
-//! What POSTFIX-MIB shows at one moment, by the names of its objects.
+//! What POSTFIX-MIB shows at one moment, by the names of its objects: for those who draw conclusions from several sources.
 
 use crate::{
     collect,
