@@ -173,7 +173,7 @@ impl SnmpdConf {
 
     /// Where a directive stands that counts: the last of its kind.
     pub fn place(&self, token: &str) -> Option<&Place> {
-        let mut lines = self.lines.iter().filter(|line| line.words[0].eq_ignore_ascii_case(token));
+        let mut lines = self.lines.iter().filter(|line| line.token().eq_ignore_ascii_case(token));
         lines.next_back().map(|line| &line.place)
     }
 

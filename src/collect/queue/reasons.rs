@@ -121,11 +121,13 @@ impl Texts {
     }
 }
 
+type OfClass = (u64, Option<(Arc<str>, u64)>);
+
 /// What the recipients of one row wait for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Reasons {
     /// By class: how many, and the text that most of those have, with their number.
-    classes: [(u64, Option<(Arc<str>, u64)>); DeferReason::ALL.len()],
+    classes: [OfClass; DeferReason::ALL.len()],
 }
 
 impl Reasons {
@@ -220,7 +222,8 @@ mod tests {
         let mut number = |class, text: &str| texts.number(&judged(class, text));
         let (quota, full) = (number(DeferReason::OverQuota, "quota"), number(DeferReason::OverQuota, "full"));
         let grey = number(DeferReason::Greylisted, "grey");
-        for (row, text, recipients) in [(0, quota, 3), (0, full, 3), (0, grey, 5), (0, quota, 1), (1, grey, 2), (2, 8, 1)]
+        for (row, text, recipients) in
+            [(0, quota, 3), (0, full, 3), (0, grey, 5), (0, quota, 1), (1, grey, 2), (2, 8, 1)]
         {
             tally.add(row, text, recipients);
         }
