@@ -3,6 +3,7 @@
 //! Unknown keys and wrong values are refused with file:line:column. Durations are written as `500ms`, `30s`, `5m`, `1h`.
 
 pub mod alarm;
+pub mod pattern;
 pub mod probe;
 
 use crate::{agentx::Address, regular, smi::Oid};
@@ -46,6 +47,8 @@ pub struct Config {
     pub queue: QueueTables,
     /// What is tried from outside: SMTP servers, round trips through mailboxes, certificates.
     pub probes: Vec<probe::Probe>,
+    /// Regular expressions of one's own that lines of the logs are counted by.
+    pub patterns: Vec<pattern::Pattern>,
     /// The certificates that postconf names.
     pub certificates: probe::Certificates,
     /// Thresholds whose crossing is an alarm.
@@ -69,6 +72,7 @@ impl Default for Config {
             log: Log::default(),
             queue: QueueTables::default(),
             probes: Vec::new(),
+            patterns: Vec::new(),
             certificates: probe::Certificates::default(),
             alarms: alarm::Alarms::default(),
             standard_mibs: true,
@@ -429,6 +433,7 @@ pub fn parse(text: &str, file: &str) -> Result<Config, ConfigError> {
         return Err(ConfigError::Parse(message));
     }
     probe::all(&config.probes, file).map_err(ConfigError::Parse)?;
+    pattern::all(&config.patterns, file).map_err(ConfigError::Parse)?;
     let mut directories: Vec<&Path> = config.instances.iter().map(|i| i.config_directory.as_path()).collect();
     directories.sort_unstable();
     if let Some(twice) = directories.windows(2).find(|pair| pair[0] == pair[1]) {

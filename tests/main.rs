@@ -15,6 +15,7 @@ mod garbage;
 mod grammar;
 mod harness;
 mod hostile;
+mod insight;
 mod integrations;
 mod journal;
 mod librenms;

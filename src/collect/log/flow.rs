@@ -4,6 +4,7 @@ use super::{
     counters::{DELAY_LIMITS, Mail, STAGES},
     engine::{Instance, Program, Sender},
     ids::Origin,
+    tls::Direction,
 };
 use crate::postfix::{
     defer_reason::DeferReason,
@@ -13,6 +14,7 @@ use crate::postfix::{
         delivery::{Delivery, delivery},
         refusal::peer,
         text::{self, has},
+        tls::session,
     },
     reason::Cause,
 };
@@ -93,6 +95,7 @@ impl Instance {
                     mail.received_messages += 1;
                     mail.received_octets += size;
                     mail.received_recipients += recipients;
+                    state.sizes.count(size, recipients, 1);
                     if sender != 0 {
                         state.senders.recipients(sender - 1, recipients, now);
                     }
@@ -182,6 +185,7 @@ impl Instance {
                 state.ids.delivery(id, false);
                 transport.bounced += 1;
                 mail.bounced += 1;
+                state.bounces.count(&delivery, 1);
                 looped(mail, delivery.reason);
             }
             // Address probes are no mail.
@@ -195,6 +199,7 @@ impl Instance {
             }
             _ => mail.other_status += 1,
         }
+        state.tls.delivery(delivery.tls, 1);
         if let Some(code) = delivery.dsn {
             state.dsn.count(code);
         }
@@ -212,11 +217,19 @@ impl Instance {
         }
         if rest.starts_with(b"connect to ") || greeting_failed(rest) {
             transport.connect_failures += 1;
-        } else if let Some(new) = tls_session(rest, b"to ") {
-            transport.tls_connections += u64::from(new);
+        } else if let Some(session) = session(rest, b"to ") {
+            transport.tls_connections += u64::from(session.new);
+            self.state.tls.session(Direction::Outbound, &session, 1);
         } else {
             return CLIENT.iter().any(|word| rest.starts_with(word)) || tls_library(rest);
         }
+        true
+    }
+
+    /// tlsproxy: postscreen's clients, and servers where smtp keeps connections with TLS for others.
+    pub(super) fn tls_proxy(&mut self, rest: &[u8]) -> bool {
+        let Some(session) = session(rest, b"from ") else { return false };
+        self.state.tls.session(Direction::Inbound, &session, 1);
         true
     }
 
@@ -290,19 +303,6 @@ const CLIENT: [&[u8]; 14] = [
     b"Using ",
     b"using ",
 ];
-
-/// A line of tls_log_summary(): whether the session is new. Its first word says how far the peer is trusted.
-pub(super) fn tls_session(rest: &[u8], direction: &[u8]) -> Option<bool> {
-    const TRUST: [&[u8]; 4] = [b"Anonymous", b"Untrusted", b"Trusted", b"Verified"];
-    if !matches!(rest.first(), Some(b'A' | b'U' | b'T' | b'V')) {
-        return None;
-    }
-    let rest = TRUST.iter().find_map(|word| rest.strip_prefix(*word))?.strip_prefix(b" TLS connection ")?;
-    match rest.strip_prefix(b"established ") {
-        Some(rest) => rest.starts_with(direction).then_some(true),
-        None => rest.strip_prefix(b"reused ")?.starts_with(direction).then_some(false),
-    }
-}
 
 /// What Postfix's TLS library says in smtp, lmtp, smtpd and tlsproxy (src/tls), some of it with loglevels above 1 only. Lines
 /// about one peer begin with its name.

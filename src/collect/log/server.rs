@@ -2,15 +2,17 @@
 
 use super::{
     engine::{Instance, Sender},
-    flow::{tls_library, tls_session},
+    flow::tls_library,
     ids::Origin,
     reject::RejectReason,
+    tls::Direction,
 };
 use crate::postfix::log::{
     QueueId,
     check::check_text,
     refusal::{blocked_using, peer, proxied, refusal},
     text,
+    tls::session,
 };
 
 impl Instance {
@@ -81,8 +83,9 @@ impl Instance {
             self.broken_off(pid, stage);
         } else if rest.starts_with(b"too many errors after ") {
             smtpd.too_many_errors += 1;
-        } else if tls_session(rest, b"from ").is_some() {
+        } else if let Some(session) = session(rest, b"from ") {
             smtpd.tls_sessions += 1;
+            self.state.tls.session(Direction::Inbound, &session, 1);
         } else if rest.starts_with(b"SSL_accept error from ") {
             smtpd.tls_errors += 1;
         } else if rest.starts_with(b"improper command pipelining after ")
@@ -152,6 +155,7 @@ impl Instance {
                 }
                 mail.proxy_rejects += u64::from(proxy);
                 mail.milter_rejects += u64::from(action == b"milter-reject");
+                self.state.codes.count(refused.reply, 1);
                 let smtpd = self.state.smtpd.at(by.service);
                 if temporary {
                     smtpd.rejects_temporary += 1;
@@ -233,6 +237,7 @@ impl Instance {
                 mail.milter_rejects += 1;
                 ids.remove(id);
                 let refused = refusal(details).unwrap_or_default();
+                self.state.codes.count(refused.reply, 1);
                 let reason = match RejectReason::of(&refused) {
                     RejectReason::Greylisted => RejectReason::Greylisted,
                     _ => RejectReason::Milter,
@@ -308,6 +313,7 @@ impl Instance {
                 }
                 None => RejectReason::Postscreen,
             };
+            self.state.codes.count(reply, 1);
             // `too many connections` and `all server ports busy` are 421, which is not logged.
             let temporary = text::temporary(reply).unwrap_or(true);
             self.rejected(reason, temporary);
