@@ -75,7 +75,7 @@ complete -c postfix-agentx -n "__fish_postfix_agentx_using_subcommand probe" -s 
 complete -c postfix-agentx -n "__fish_postfix_agentx_using_subcommand notify" -s c -l config -d 'Configuration file [default: /etc/postfix-agentx/config.yaml where that exists, else the built-in defaults]' -r -F
 complete -c postfix-agentx -n "__fish_postfix_agentx_using_subcommand notify" -l test -d 'Send postfixTestNotification; there is nothing else to send by hand'
 complete -c postfix-agentx -n "__fish_postfix_agentx_using_subcommand notify" -s h -l help -d 'Print help'
-complete -c postfix-agentx -n "__fish_postfix_agentx_using_subcommand count" -s c -l config -d 'Configuration file with log.hosts, log.filters and log.reinject_labels; without it none of them' -r -F
+complete -c postfix-agentx -n "__fish_postfix_agentx_using_subcommand count" -s c -l config -d 'Configuration file with log.hosts, log.filters, log.reinject_labels and patterns; without it none of them' -r -F
 complete -c postfix-agentx -n "__fish_postfix_agentx_using_subcommand count" -l json -d 'Print one JSON object'
 complete -c postfix-agentx -n "__fish_postfix_agentx_using_subcommand count" -l unrecognised -d 'Print the lines that are not understood instead, up to 10,000 of them: please send them with a report'
 complete -c postfix-agentx -n "__fish_postfix_agentx_using_subcommand count" -s h -l help -d 'Print help'

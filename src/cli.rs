@@ -100,7 +100,7 @@ pub struct Count {
     /// Print the lines that are not understood instead, up to 10,000 of them: please send them with a report
     #[arg(long, conflicts_with = "json")]
     pub unrecognised: bool,
-    /// Configuration file with log.hosts, log.filters and log.reinject_labels; without it none of them
+    /// Configuration file with log.hosts, log.filters, log.reinject_labels and patterns; without it none of them
     #[arg(short = 'c', long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 }

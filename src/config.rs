@@ -3,6 +3,7 @@
 //! Unknown keys and wrong values are refused with file:line:column. Durations are written as `500ms`, `30s`, `5m`, `1h`.
 
 pub mod alarm;
+pub mod pattern;
 pub mod probe;
 
 use crate::{agentx::Address, regular, smi::Oid};
@@ -48,6 +49,8 @@ pub struct Config {
     pub health: Health,
     /// What is tried from outside: SMTP servers, round trips through mailboxes, certificates.
     pub probes: Vec<probe::Probe>,
+    /// Regular expressions of one's own that lines of the logs are counted by.
+    pub patterns: Vec<pattern::Pattern>,
     /// The certificates that postconf names.
     pub certificates: probe::Certificates,
     /// Thresholds whose crossing is an alarm.
@@ -75,6 +78,7 @@ impl Default for Config {
             queue: QueueTables::default(),
             health: Health::default(),
             probes: Vec::new(),
+            patterns: Vec::new(),
             certificates: probe::Certificates::default(),
             alarms: alarm::Alarms::default(),
             heartbeat: None,
@@ -476,6 +480,7 @@ pub fn parse(text: &str, file: &str) -> Result<Config, ConfigError> {
         return Err(ConfigError::Parse(message));
     }
     probe::all(&config.probes, file).map_err(ConfigError::Parse)?;
+    pattern::all(&config.patterns, file).map_err(ConfigError::Parse)?;
     let mut directories: Vec<&Path> = config.instances.iter().map(|i| i.config_directory.as_path()).collect();
     directories.sort_unstable();
     if let Some(twice) = directories.windows(2).find(|pair| pair[0] == pair[1]) {

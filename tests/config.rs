@@ -93,6 +93,13 @@ fn a_wrong_value_is_told_what_would_be_right() {
         ("instances:\n- name: a\n- name: a\n  config_directory: /b\n", "", "name `a` stands in two instances"),
         ("instances:\n- command_directory: sbin\n", "", "command_directory `sbin` must be an absolute path"),
         ("instances:\n- queue_directory: ''\n", "", "queue_directory `` must be an absolute path"),
+        ("patterns:\n- name: a\n  regex: '('\n", "3:10", "unclosed group"),
+        ("patterns:\n- name: a\n  regex: 'x*'\n", "3:10", "every line"),
+        ("patterns:\n- name: a\n  regex: '(a)\\1'\n", "3:10", "backreferences"),
+        ("patterns:\n- name: a\n  regex: '(x{1000}){1000}'\n", "3:10", "size limit"),
+        ("patterns:\n- name: ''\n  regex: x\n", "2:9", "1 to 64"),
+        ("patterns:\n- name: a\n", "2:", "regex"),
+        ("patterns:\n- { name: a, regex: x }\n- { name: a, regex: y }\n", "", "pattern `a` stands twice"),
         ("agentx: {\n", "", "test.yaml"),
         ("\tagentx: 1\n", "1:1", ""),
     ] {
@@ -136,6 +143,7 @@ fn the_shipped_configuration_is_the_defaults_in_both_forms() {
     assert_eq!(explicit.heartbeat.take(), Some(Duration::from_secs(3_600)));
     let kinds = std::mem::take(&mut explicit.probes).len();
     assert!(kinds >= 5, "an example of every kind of probe: {kinds}");
+    assert!(!std::mem::take(&mut explicit.patterns).is_empty());
     assert_eq!(format!("{explicit:?}"), format!("{defaults:?}"));
     // The example for snmpd opens both sockets that are looked for.
     let example = include_str!("../snmpd.conf.example");

@@ -74,7 +74,9 @@ fn a_strangers_text_moves_no_counter() {
                         // What a row is called is what the user is called; the classes of deferrals are the servers' words.
                         match field {
                             Field::UserName => drop(state.remove("senders")),
-                            Field::Reply => drop(state.remove("defers")),
+                            Field::Reply => {
+                                ["defers", "bounces"].iter().for_each(|reasons| drop(state.remove(*reasons)))
+                            }
                             _ => {}
                         }
                     }

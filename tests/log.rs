@@ -24,13 +24,21 @@ fn counters(path: &Path, config: &Config) -> BTreeMap<String, u64> {
         let mut parts = name.trim_start_matches("postfix").splitn(3, '.');
         let descriptor = parts.next().unwrap_or_default();
         // Only enumerations and codes mean something without the row's name.
-        let keep = ["Delay", "Dsn", "DeferEvent", "Reject"].iter().any(|table| {
-            descriptor
-                .strip_prefix(table)
-                .is_some_and(|c| ["Deliveries", "Deferrals", "Temporary", "Permanent"].contains(&c))
-        });
+        let keep = [
+            ("Delay", &["Deliveries"][..]),
+            ("Dsn", &["Deliveries"]),
+            ("DeferEvent", &["Deferrals"]),
+            ("Reject", &["Temporary", "Permanent"]),
+            ("RejectCode", &["Commands"]),
+            ("BounceReason", &["Bounces"]),
+            ("Tls", &["Sessions", "Anonymous", "Untrusted", "Trusted", "Verified"]),
+            ("TlsPolicy", &["Deliveries"]),
+            ("Size", &["Messages", "Recipients"]),
+        ]
+        .iter()
+        .any(|(table, columns)| descriptor.strip_prefix(table).is_some_and(|c| columns.contains(&c)));
         let index = if keep { parts.nth(1).map(|i| format!(".{i}")).unwrap_or_default() } else { String::new() };
-        if number > 0 && descriptor != "DelayLimit" {
+        if number > 0 && !["DelayLimit", "SizeLimit"].contains(&descriptor) {
             *sums.entry(format!("{descriptor}{index}")).or_default() += number;
         }
     }

@@ -16,6 +16,7 @@ mod grammar;
 mod harness;
 mod hostile;
 mod identity;
+mod insight;
 mod integrations;
 mod journal;
 mod librenms;

@@ -15,11 +15,12 @@ fn counted(line: &str, field: Field) -> Vec<serde_json::Value> {
     let state = |i: &postfix_agentx::collect::log::engine::Instance| {
         let mut state = serde_json::to_value(&i.state).expect("a state");
         let members = state.as_object_mut().expect("an object");
-        members.remove(match field {
-            Field::UserName => "senders",
-            Field::Reply => "defers",
-            _ => "",
-        });
+        let chosen: &[&str] = match field {
+            Field::UserName => &["senders"],
+            Field::Reply => &["defers", "bounces"],
+            _ => &[],
+        };
+        chosen.iter().for_each(|member| drop(members.remove(*member)));
         state
     };
     engine.instances.iter().map(state).collect()

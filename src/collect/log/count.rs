@@ -7,6 +7,7 @@ use super::{
     counters::Totals,
     engine::{Engine, Options, Source},
     flow::Filter,
+    patterns::Matcher,
     publish,
     tables::{LOG_FILES, LogFileRow, TABLES, TEMPLATE, TOTAL_MAIL, TotalRow},
     tail::{CHUNK, Position, hand_over},
@@ -62,6 +63,7 @@ pub fn count(files: &[PathBuf], config: &Config, progress: &mut dyn FnMut(usize)
         reinject_labels: config.log.reinject_labels.iter().map(|label| label.clone().into_bytes()).collect(),
     };
     let mut engine = Engine::new(options);
+    engine.matcher = Matcher::new(&config.patterns, Default::default());
     engine.examples = Some(Vec::new());
     let mut sources = Vec::new();
     for file in files {
@@ -128,6 +130,7 @@ fn result(engine: &Engine, sources: &[(&PathBuf, Source)], senders: usize) -> Ve
     engine.instances.iter().for_each(|i| totals.add(&Totals::default(), &Totals::of(&i.state)));
     fragments.push(TOTAL_MAIL.fragment(&[TotalRow { totals: Some(totals), since: 0, sessions: None }]));
     fragments.push(TEMPLATE.fragment(&[engine.template]));
+    fragments.push(engine.pattern_fragment());
     let files: Vec<LogFileRow> = (1..)
         .zip(sources)
         .map(|(index, (path, source))| LogFileRow {
@@ -155,7 +158,15 @@ fn result(engine: &Engine, sources: &[(&PathBuf, Source)], senders: usize) -> Ve
         .instances
         .iter()
         .map(|i| (format!("postfixInstanceName.{}", i.settings.index), Value::octets(i.settings.name.as_bytes())));
-    let daemons = ["LogFileStatus", "LogFileError", "LogFileBehindKiB", "CountersSince", "CountersAge", "LastLineAge"];
+    let daemons = [
+        "LogFileStatus",
+        "LogFileError",
+        "LogFileBehindKiB",
+        "CountersSince",
+        "CountersAge",
+        "LastLineAge",
+        "LastMatchAge",
+    ];
     let walked = publisher.view();
     let values = walked.walk(Instant::now()).filter_map(|(oid, value)| {
         let below = oid.as_slice().strip_prefix(root.as_slice())?;

@@ -3,7 +3,7 @@
 //! All counts have 64 bits. Units are those of the objects: messages, recipients, deliveries (one `status=` line),
 //! commands (one refused RCPT, MAIL, …), sessions, events, lines.
 
-use super::{ids::Ids, senders::Senders};
+use super::{codes::Codes, ids::Ids, reasons::Bounces, senders::Senders, sizes::Sizes, tls::Tls};
 use crate::collect::registry::Registry;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
@@ -248,6 +248,11 @@ impl<T: Default> Named<T> {
         self.names.get(name).is_some()
     }
 
+    /// How many slots there are, that of `(other)` among them.
+    pub fn slots(&self) -> usize {
+        self.rows.len()
+    }
+
     /// The row of a slot.
     pub fn at(&mut self, slot: usize) -> &mut T {
         let slot = if slot < self.rows.len() { slot } else { 0 };
@@ -302,11 +307,15 @@ pub struct State {
     pub dsn: Dsn,
     /// By postfixDeferReason - 1.
     pub defers: [u64; 13],
+    pub bounces: Bounces,
+    pub sizes: Sizes,
+    pub tls: Tls,
     pub senders: Senders,
     pub smtpd: Named<Smtpd>,
     pub postscreen: Postscreen,
     /// By postfixRejectReason - 1: temporary, permanent.
     pub rejects: [[u64; 2]; 18],
+    pub codes: Codes,
     pub dnsbl: Named<Dnsbl>,
     pub messages: Named<Message>,
     /// By `name/type` of master.cf's entry.

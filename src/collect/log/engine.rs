@@ -9,6 +9,7 @@ use super::{
     count::UNRECOGNISED,
     counters::{ServiceEvents, State},
     flow::Filter,
+    patterns::Matcher,
     reject::DnsList,
     strangers::{Kind, Strangers},
     template::{Patterns, Template},
@@ -22,7 +23,7 @@ use crate::{
         Line, Severity, Tag,
         address::Form,
         record::{self, Export, Taken},
-        text,
+        text, tls,
     },
 };
 use memchr::memchr;
@@ -160,6 +161,8 @@ pub(super) enum Program {
     Local,
     Master,
     Postsuper,
+    /// It sets TLS sessions up for postscreen and smtp.
+    TlsProxy,
     /// Everything else of Postfix.
     Helper,
     /// Not Postfix's own, though it uses its name.
@@ -194,11 +197,11 @@ impl Program {
             b"local" | b"virtual" => Self::Local,
             b"master" => Self::Master,
             b"postsuper" => Self::Postsuper,
+            b"tlsproxy" => Self::TlsProxy,
             b"anvil"
             | b"scache"
             | b"verify"
             | b"tlsmgr"
-            | b"tlsproxy"
             | b"trivial-rewrite"
             | b"proxymap"
             | b"flush"
@@ -291,6 +294,8 @@ impl Source {
 pub struct Engine {
     options: Options,
     patterns: Option<Patterns>,
+    /// Patterns of the configuration.
+    pub(super) matcher: Option<Matcher>,
     /// Those known now; sources refer to them by position.
     pub instances: Vec<Instance>,
     /// Host-wide.
@@ -305,7 +310,7 @@ impl Engine {
     /// Without instances.
     pub fn new(options: Options) -> Self {
         let (instances, template) = Default::default();
-        Self { options, patterns: Patterns::new(), instances, template, now: 0, examples: None }
+        Self { options, patterns: Patterns::new(), matcher: None, instances, template, now: 0, examples: None }
     }
 
     /// Adds an instance with what it has counted so far. Returns its position.
@@ -359,6 +364,7 @@ impl Engine {
         if let Some(patterns) = &self.patterns {
             patterns.count(raw, &mut self.template);
         }
+        self.match_patterns(source, record.is_none().then_some(raw), &line, previous);
         match line.repeated() {
             None => self.entry(source, &line, 1),
             Some((times, _)) if times > REPETITIONS => self.entry(source, &line, 1),
@@ -436,6 +442,18 @@ impl Engine {
         };
         *counter += times;
         instance.complaint(&sender, severity, body, now);
+    }
+
+    /// Whose lines have this tag, by position.
+    pub(super) fn position(&mut self, source: &mut Source, tag: &[u8]) -> Option<usize> {
+        let resolved = match source.tags.get(tag) {
+            Some(resolved) => *resolved,
+            None => self.resolve(source, tag),
+        };
+        match resolved {
+            Resolved::Ours(sender) => Some(sender.instance),
+            _ => None,
+        }
     }
 
     fn resolve(&mut self, source: &mut Source, tag: &[u8]) -> Resolved {
@@ -595,6 +613,7 @@ impl Instance {
             Program::Dnsblog => self.dnsblog(rest),
             Program::Master => self.master(rest),
             Program::Postsuper => self.postsuper(id, rest),
+            Program::TlsProxy => self.tls_proxy(rest) || helper(rest),
             Program::Helper => helper(rest),
             // deliver_pass.c, and nothing else beside deliveries.
             Program::Error | Program::Discard | Program::Pipe | Program::Local => {
@@ -664,6 +683,6 @@ fn helper(rest: &[u8]) -> bool {
         b"symlink leaves directory: ",
         b"removing ",
     ];
-    let tls = super::flow::tls_session(rest, b"from ").or_else(|| super::flow::tls_session(rest, b"to ")).is_some();
+    let tls = tls::session(rest, b"from ").or_else(|| tls::session(rest, b"to ")).is_some();
     tls || super::flow::tls_library(rest) || KNOWN.iter().any(|word| rest.starts_with(word))
 }

@@ -4,6 +4,7 @@ use super::{
     counters::{DELAY_LIMITS, Mail, STAGES},
     engine::{Instance, Program, Sender},
     ids::Origin,
+    tls::Direction,
 };
 use crate::postfix::{
     defer_reason::DeferReason,
@@ -13,6 +14,7 @@ use crate::postfix::{
         delivery::{Delivery, delivery},
         refusal::peer,
         text::{self, has},
+        tls::session,
     },
     reason::Cause,
 };
@@ -93,6 +95,7 @@ impl Instance {
                     mail.received_messages += self.times;
                     mail.received_octets = mail.received_octets.saturating_add(size);
                     mail.received_recipients = mail.received_recipients.saturating_add(recipients);
+                    state.sizes.count(size, recipients, self.times);
                     if sender != 0 {
                         state.senders.recipients(sender - 1, recipients, now);
                     }
@@ -183,6 +186,7 @@ impl Instance {
                 state.ids.delivery(id, false, self.times);
                 transport.bounced += self.times;
                 mail.bounced += self.times;
+                state.bounces.count(&delivery, self.times);
                 looped(mail, delivery.reason, self.times);
             }
             // Address probes are no mail.
@@ -196,6 +200,7 @@ impl Instance {
             }
             _ => mail.other_status += self.times,
         }
+        state.tls.delivery(delivery.tls, self.times);
         if let Some(code) = delivery.dsn {
             state.dsn.count(code, self.times);
         }
@@ -213,11 +218,19 @@ impl Instance {
         }
         if rest.starts_with(b"connect to ") || greeting_failed(rest) {
             transport.connect_failures += self.times;
-        } else if let Some(new) = tls_session(rest, b"to ") {
-            transport.tls_connections += u64::from(new) * self.times;
+        } else if let Some(session) = session(rest, b"to ") {
+            transport.tls_connections += u64::from(session.new) * self.times;
+            self.state.tls.session(Direction::Outbound, &session, self.times);
         } else {
             return CLIENT.iter().any(|word| rest.starts_with(word)) || tls_library(rest);
         }
+        true
+    }
+
+    /// tlsproxy: postscreen's clients, and servers where smtp keeps connections with TLS for others.
+    pub(super) fn tls_proxy(&mut self, rest: &[u8]) -> bool {
+        let Some(session) = session(rest, b"from ") else { return false };
+        self.state.tls.session(Direction::Inbound, &session, self.times);
         true
     }
 
@@ -291,19 +304,6 @@ const CLIENT: [&[u8]; 14] = [
     b"Using ",
     b"using ",
 ];
-
-/// A line of tls_log_summary(): whether the session is new. Its first word says how far the peer is trusted.
-pub(super) fn tls_session(rest: &[u8], direction: &[u8]) -> Option<bool> {
-    const TRUST: [&[u8]; 4] = [b"Anonymous", b"Untrusted", b"Trusted", b"Verified"];
-    if !matches!(rest.first(), Some(b'A' | b'U' | b'T' | b'V')) {
-        return None;
-    }
-    let rest = TRUST.iter().find_map(|word| rest.strip_prefix(*word))?.strip_prefix(b" TLS connection ")?;
-    match rest.strip_prefix(b"established ") {
-        Some(rest) => rest.starts_with(direction).then_some(true),
-        None => rest.strip_prefix(b"reused ")?.starts_with(direction).then_some(false),
-    }
-}
 
 /// What Postfix's TLS library says in smtp, lmtp, smtpd and tlsproxy (src/tls), some of it with loglevels above 1 only. Lines
 /// about one peer begin with its name.

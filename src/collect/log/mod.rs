@@ -9,6 +9,7 @@
 //! does not look like today's mail.
 
 mod admissions;
+mod codes;
 pub mod count;
 pub mod counters;
 pub mod engine;
@@ -18,18 +19,24 @@ mod follow;
 mod ids;
 mod journal;
 mod operation;
+mod patterns;
 mod places;
 mod publish;
+mod reasons;
 pub mod reject;
 mod rotated;
 mod saved;
 mod senders;
 mod server;
+mod sizes;
 mod strangers;
 mod stream;
+#[cfg(test)]
+mod sums;
 mod tables;
 mod tail;
 mod template;
+mod tls;
 mod twins;
 
 pub use tables::TABLES;
@@ -39,6 +46,7 @@ use self::{
     counters::Totals,
     engine::{Engine, Options},
     follow::Patience,
+    patterns::Matcher,
     places::Places,
     saved::{Everything, FILE, VERSION},
     stream::{Origin, Stream},
@@ -53,6 +61,7 @@ use super::{
 };
 use crate::{
     config::LogStart,
+    mib::AnyTable,
     postfix::master::{Locks, Master},
 };
 use std::{
@@ -168,6 +177,7 @@ impl LogCollector {
         };
         let mut engine = Engine::new(options);
         engine.template = absent.template;
+        engine.matcher = Matcher::new(&context.config.patterns, absent.patterns.clone());
         let now = Instant::now();
         Self {
             engine,
@@ -499,6 +509,9 @@ impl LogCollector {
     fn settle_clock(&mut self, now: i64) {
         self.totals_since = self.totals_since.min(now);
         self.streams.iter_mut().for_each(|stream| stream.last_line = stream.last_line.min(now));
+        if let Some(matcher) = &mut self.engine.matcher {
+            matcher.settle_clock(now);
+        }
         for instance in &mut self.engine.instances {
             instance.state.since = instance.state.since.min(now);
             instance.state.messages.rows_mut().for_each(|message| message.last = message.last.min(now));
@@ -545,6 +558,7 @@ impl LogCollector {
         let readable = |s: &Stream| matches!(s.status(), Status::Ok | Status::Stale | Status::Disabled);
         let all = !self.streams.is_empty() && self.streams.iter().all(readable);
         fragments.push(TEMPLATE.fragment(if all { std::slice::from_ref(&self.engine.template) } else { &[] }));
+        fragments.push(if all { self.engine.pattern_fragment() } else { patterns::PATTERNS.empty() });
         let files: Vec<LogFileRow> = self
             .streams
             .iter()
@@ -587,6 +601,9 @@ impl LogCollector {
             self.absent.streams.insert(key, saved);
         }
         self.absent.template = self.engine.template;
+        if let Some(matcher) = &self.engine.matcher {
+            self.absent.patterns = matcher.save();
+        }
         self.absent.totals = self.totals;
         self.absent.totals_since = self.totals_since;
         self.absent.files = Some(self.files.clone());

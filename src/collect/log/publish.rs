@@ -1,13 +1,15 @@
 //! From counters to rows.
 
 use super::{
+    codes,
     counters::DELAY_LIMITS,
     engine::{Engine, Instance},
-    reject,
+    reasons, reject, sizes,
     tables::{
         DEFER_EVENTS, DELAYS, DNSBL, DSN, DelayRow, INSTANCE_LOG, InstanceLog, MAIL, MESSAGES, NamedRow, Of,
         POSTSCREEN, REJECTS, ReasonRow, SENDERS, SERVICE_EVENTS, SMTPD, ServiceRow, SmtpdRow, TRANSPORTS,
     },
+    tls,
 };
 use crate::collect::instance::Owner;
 use crate::{mib::Fragment, postfix::defer_reason::DeferReason};
@@ -113,7 +115,8 @@ pub(super) fn fragments(
     let transports = named(instances(), |i| &i.state.transports);
     let dnsbl = named(instances(), |i| &i.state.dnsbl);
     let messages = named(instances(), |i| &i.state.messages);
-    vec![
+    let of_each: Vec<(Owner, &Instance)> = instances().collect();
+    let mut fragments = vec![
         INSTANCE_LOG.fragment(&log),
         MAIL.fragment(&mail),
         POSTSCREEN.fragment(&postscreen),
@@ -127,7 +130,11 @@ pub(super) fn fragments(
         DNSBL.fragment(&dnsbl),
         MESSAGES.fragment(&messages),
         SERVICE_EVENTS.fragment(&services),
-    ]
+    ];
+    for table in [tls::fragments, reasons::fragments, codes::fragments, sizes::fragments] {
+        fragments.extend(table(&of_each));
+    }
+    fragments
 }
 
 fn named<'a, T: Default + Clone + 'a>(

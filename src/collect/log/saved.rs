@@ -9,6 +9,7 @@ use super::{
     engine::SourceCounters,
     follow,
     ids::Ids,
+    patterns,
     strangers::Strangers,
     template::Template,
 };
@@ -45,6 +46,8 @@ pub(super) struct SavedStream {
 pub(super) struct Everything {
     /// Host-wide patterns.
     pub template: Template,
+    /// The configuration's.
+    pub patterns: patterns::Saved,
     /// postfixTotals.
     pub totals: Totals,
     /// Since when they are whole, seconds since 1970.

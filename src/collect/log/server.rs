@@ -2,15 +2,17 @@
 
 use super::{
     engine::{Instance, Sender},
-    flow::{tls_library, tls_session},
+    flow::tls_library,
     ids::Origin,
     reject::RejectReason,
+    tls::Direction,
 };
 use crate::postfix::log::{
     QueueId,
     check::check_text,
     refusal::{blocked_using, peer, proxied, refusal},
     text,
+    tls::session,
 };
 
 impl Instance {
@@ -82,8 +84,9 @@ impl Instance {
             self.broken_off(pid, stage);
         } else if rest.starts_with(b"too many errors after ") {
             smtpd.too_many_errors += self.times;
-        } else if tls_session(rest, b"from ").is_some() {
+        } else if let Some(session) = session(rest, b"from ") {
             smtpd.tls_sessions += self.times;
+            self.state.tls.session(Direction::Inbound, &session, self.times);
         } else if rest.starts_with(b"SSL_accept error from ") {
             smtpd.tls_errors += self.times;
         } else if rest.starts_with(b"improper command pipelining after ")
@@ -153,6 +156,7 @@ impl Instance {
                 }
                 mail.proxy_rejects += u64::from(proxy) * self.times;
                 mail.milter_rejects += u64::from(action == b"milter-reject") * self.times;
+                self.state.codes.count(refused.reply, self.times);
                 let smtpd = self.state.smtpd.at(by.service);
                 if temporary {
                     smtpd.rejects_temporary += self.times;
@@ -234,6 +238,7 @@ impl Instance {
                 mail.milter_rejects += self.times;
                 ids.remove(id);
                 let refused = refusal(details).unwrap_or_default();
+                self.state.codes.count(refused.reply, self.times);
                 let reason = match RejectReason::of(&refused) {
                     RejectReason::Greylisted => RejectReason::Greylisted,
                     _ => RejectReason::Milter,
@@ -310,6 +315,7 @@ impl Instance {
                 }
                 None => RejectReason::Postscreen,
             };
+            self.state.codes.count(reply, self.times);
             // `too many connections` and `all server ports busy` are 421, which is not logged.
             let temporary = text::temporary(reply).unwrap_or(true);
             self.rejected(reason, temporary);

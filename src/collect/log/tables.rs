@@ -1,10 +1,15 @@
 //! The tables of the log: what a counter is called.
 
 use super::{
+    codes::REJECT_CODES,
     counters::{Dnsbl, Mail, Message, Postscreen, ServiceEvents, Smtpd, Totals, Transport},
     engine::SourceCounters,
+    patterns::PATTERNS,
+    reasons::BOUNCE_REASONS,
     senders::Sender,
+    sizes::SIZES,
     template::Template,
+    tls::{CIPHERS_TABLE, POLICIES, TLS},
 };
 use crate::{
     collect::instance::Owner,
@@ -29,6 +34,13 @@ pub static TABLES: &[&dyn AnyTable] = &[
     &DSN,
     &DEFER_EVENTS,
     &SENDERS,
+    &TLS,
+    &POLICIES,
+    &CIPHERS_TABLE,
+    &BOUNCE_REASONS,
+    &REJECT_CODES,
+    &SIZES,
+    &PATTERNS,
     &SMTPD,
     &POSTSCREEN,
     &REJECTS,
@@ -71,7 +83,7 @@ pub(super) static LOG_FILES: Table<LogFileRow> = Table {
 };
 
 /// The monotonic instant of a wall time; `None` for never.
-fn instant(seconds: i64) -> Option<Instant> {
+pub(super) fn instant(seconds: i64) -> Option<Instant> {
     let since = super::now().checked_sub(seconds).filter(|_| seconds > 0)?;
     let now = Instant::now();
     match u64::try_from(since) {
@@ -230,7 +242,7 @@ pub(super) struct NamedRow<T> {
 }
 
 impl<T> NamedRow<T> {
-    fn index(&self) -> Index {
+    pub(super) fn index(&self) -> Index {
         Index::from_slice(&[self.owner.index, self.index])
     }
 
@@ -338,7 +350,7 @@ pub(super) struct ReasonRow {
 }
 
 impl ReasonRow {
-    fn index(&self) -> Index {
+    pub(super) fn index(&self) -> Index {
         Index::from_slice(&[self.owner.index, self.reason])
     }
 }

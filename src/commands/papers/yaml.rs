@@ -6,7 +6,8 @@ use clap_mangen::roff::{Roff, bold, roman};
 use serde_json::Value;
 use std::{collections::BTreeMap, io};
 
-const SOURCES: [&str; 2] = [include_str!("../../config.rs"), include_str!("../../config/probe.rs")];
+const SOURCES: [&str; 3] =
+    [include_str!("../../config.rs"), include_str!("../../config/probe.rs"), include_str!("../../config/pattern.rs")];
 const SHIPPED: &str = include_str!("../../../packaging/postfix-agentx.yaml");
 const DESCRIPTION: [&str; 3] = [
     "The configuration of postfix-agentx(8), in YAML. Everything in it is optional: what stands behind a key is its default, or an example where there is none. What is unknown or wrong is refused with file, line and column; `postfix-agentx check` says whether it works.",
