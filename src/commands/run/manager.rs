@@ -70,7 +70,7 @@ impl Manager {
     /// Until something has changed between snmpd and us.
     pub(super) async fn link_changed(&mut self) {
         if self.link.changed().await.is_err() {
-            pending().await
+            pending::<()>().await;
         }
     }
 

@@ -38,7 +38,7 @@ pub(super) fn run(args: &SetupSnmpd) -> Result<ExitCode, Failure> {
         let install = "install snmpd (RHEL: net-snmp), or name its file with --snmpd-conf";
         Failure::File(main.display().to_string(), io::Error::new(e.kind(), format!("{e}; {install}")))
     })?;
-    let all = SnmpdConf::read(&[main.clone()]);
+    let all = SnmpdConf::read(std::slice::from_ref(&main));
     if let Some(closed) = all.closed.first() {
         let why = io::Error::new(io::ErrorKind::PermissionDenied, "permission denied; run this as root");
         return Err(Failure::File(closed.display().to_string(), why));
@@ -267,7 +267,7 @@ mod tests {
         let written = fs::read_to_string(&main).unwrap();
         assert!(written.starts_with(shapes::RHEL) && written.ends_with(&format!("{END}\n")), "{written}");
         assert_eq!(fs::metadata(&main).unwrap().mode() & 0o777, 0o600);
-        let conf = SnmpdConf::read(&[main.clone()]);
+        let conf = SnmpdConf::read(std::slice::from_ref(&main));
         let root = crate::smi::Oid::from(crate::mib::ROOT);
         assert!(conf.is_master() && conf.shows(&conf.readers()[0].scope, &root.child(&[1])));
         assert!(done(&main, true, false).contains("nothing to change"));
