@@ -33,7 +33,7 @@ unit() { # unit SUITE
     # Postfix goes and comes back.
     inside 'systemctl stop postfix'
     wait_for 'critical' 60 inside "[ \"\$(snmpget -v2c -c public -Oqv 127.0.0.1 $root.1.1.1.1.0)\" = 3 ]"
-    has 'systemctl status' 'Postfix is stopped' "$(property StatusText)"
+    wait_for 'systemctl status' 5 inside 'systemctl show -P StatusText postfix-agentx | grep -q "Postfix is stopped"'
     inside 'systemctl start postfix'
     wait_for 'postfixHealth ok' 90 healthy
 
