@@ -75,7 +75,7 @@ fn a_strangers_text_moves_no_counter() {
                         match field {
                             Field::UserName => drop(state.remove("senders")),
                             Field::Reply => {
-                                ["defers", "bounces"].iter().for_each(|reasons| drop(state.remove(*reasons)))
+                                ["defers", "bounces"].iter().for_each(|reasons| drop(state.remove(*reasons)));
                             }
                             _ => {}
                         }

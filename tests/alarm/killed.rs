@@ -41,9 +41,9 @@ fn kill(rounds: usize) {
     for round in 1..=rounds {
         let logged = agent.log().len();
         if round % 2 == 1 {
-            postfix.stop()
+            postfix.stop();
         } else {
-            postfix.start()
+            postfix.start();
         }
         // Any moment of the looks, and often one between the look and the receipts.
         if dice.below(3) > 0 {

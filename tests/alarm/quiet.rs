@@ -126,10 +126,10 @@ fn the_default_set_is_silent_for_minutes_and_a_stop_is_one_notification_and_its_
     // `postfix stop` by the administrator, and nobody comes for longer than any hold time but the queue's.
     stage.postfix.stop();
     let down = ("postfixInstanceDown".to_owned(), "instance-down: postfix".to_owned());
-    wait_for("postfixInstanceDown", PATIENCE * 2, || (stage.told() == [down.clone()]).then_some(()));
+    wait_for("postfixInstanceDown", PATIENCE * 2, || (stage.told() == std::slice::from_ref(&down)).then_some(()));
     let stopped = Instant::now();
     while stopped.elapsed() < Duration::from_secs(100) {
-        assert_eq!(stage.told(), [down.clone()], "after {:?}", stopped.elapsed());
+        assert_eq!(stage.told(), std::slice::from_ref(&down), "after {:?}", stopped.elapsed());
         thread::sleep(Duration::from_secs(1));
     }
     stage.postfix.start();

@@ -174,9 +174,11 @@ struct Model {
     summary: Option<i64>,
 }
 
+type Test = fn(i64) -> bool;
+
 impl Model {
     fn row(&mut self, key: String, now: i64, value: Option<i64>) {
-        let rules: (fn(i64) -> bool, fn(i64) -> bool, i64) = match key.split(':').next().unwrap() {
+        let rules: (Test, Test, i64) = match key.split(':').next().unwrap() {
             "full" => (|v| v > 10, |v| v <= 4, 10_000),
             "few" => (|v| v < 3, |v| v >= 6, 0),
             "held" => (|v| v >= 8, |v| v < 8, 0),
