@@ -160,20 +160,20 @@ class Template:
 
     def traps(self):
         numbers = self.mib.notifications
-        # A backslash stands for itself in a key and is doubled in a function's text.
-        root = re.escape(f"{self.mib.root}.0.")
+        # No backslash: in a key it means something else than in a function's text.
+        root = f"{self.mib.root}.0.".replace(".", "[.]")
         key = f'snmptrap["(POSTFIX-MIB::postfix|{root})"]'
 
         def pattern(names):
             known = [name for name in names if name in numbers]
             by_number = "|".join(str(numbers[name]) for name in known)
-            return f"({'|'.join(known)}|{root}({by_number})([^0-9]|$))".replace("\\", "\\\\")
+            return f"({'|'.join(known)}|{root}({by_number})([^0-9]|$))"
 
         def find(names):
             return f'find(/{TEMPLATE}/{key},,"regexp","{pattern(names)}")=1'
 
-        column = re.escape(self.mib["postfixAlarmName"].oid)
-        number = '{{ITEM.VALUE}.regsub("(postfixAlarmName|' + column + ')\\.([0-9]+)","\\2")}'
+        column = self.mib["postfixAlarmName"].oid.replace(".", "[.]")
+        number = '{{ITEM.VALUE}.regsub("(postfixAlarmName|' + column + ')[.]([0-9]+)","\\2")}'
         return {
             "uuid": identity("item", "traps"), "name": "Postfix: Notifications", "type": "SNMP_TRAP", "key": key, "delay": "0", "history": "31d", "value_type": "LOG", "trends": "0",
             "description": "What the agent's alarms tell through snmpd (trap2sink, informsink), if the server has snmptrapd before it. Told at once, without waiting for the next poll.",
