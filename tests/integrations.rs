@@ -72,7 +72,7 @@ fn wrong(module: &Module, oid: &[u32]) -> Option<String> {
 
 /// Our descriptors as they stand in a text: `postfix` and a capital letter. A file may call a table's rows by the table's name
 /// without its last word, and what begins so is a family: `postfixTotal…`.
-fn unknown_descriptors(module: &Module, text: &str) -> BTreeSet<String> {
+pub(crate) fn unknown_descriptors(module: &Module, text: &str) -> BTreeSet<String> {
     let mib = read(&common::repository().join("mibs/POSTFIX-MIB.txt"));
     let known = |word: &str| {
         let table = format!("{word}Table");

@@ -9,6 +9,7 @@ mod agentx;
 mod alarm;
 mod chaos;
 mod check;
+mod coming_from;
 mod common;
 mod config;
 mod garbage;

@@ -5,7 +5,7 @@
 //! ignored by `make test`, because the packages are large: `make test-managers` installs them and runs all.
 
 mod fleet;
-mod http;
+pub(crate) mod http;
 mod prometheus;
 mod rig;
 mod script;

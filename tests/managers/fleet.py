@@ -82,7 +82,7 @@ class Fleet:
         url = f"http://127.0.0.1:{self.http}/snmp?module={module}&auth=public_v2&target={target}"
         return urllib.request.urlopen(url, timeout=30).read().decode()
 
-    def measure(self, title, poll, times=30):
+    def measure(self, title, poll, times=20):
         """What one poll costs, and the rows of docs/fleet.md."""
         relay = Relay(self.port)
         wait("first poll", 60, lambda: poll(relay.port))
