@@ -32,6 +32,8 @@ pub enum Subject {
     Alarm,
     /// A probe or a certificate.
     Probe,
+    /// What was saved.
+    State,
 }
 
 /// Something postfixHealth must tell.

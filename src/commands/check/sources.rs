@@ -93,6 +93,7 @@ pub(super) fn sources(context: &Context, dictionary: &Dictionary, view: &View, f
             Subject::Log => ("log-condition", "log"),
             Subject::Alarm => ("alarm", "alarm"),
             Subject::Probe => ("probe-condition", "probes"),
+            Subject::State => ("state-condition", "state directory"),
         };
         // The command of a source that fails for the same reason is enough.
         findings.push(Finding::new(mark, id, subject, &condition.text));
