@@ -508,11 +508,10 @@ mod tests {
 
     #[test]
     fn numbers_that_nobody_counted_are_seen() {
-        assert!(is_plausible(
-            br#"{"a":[0.30000000000000004,999999999999999999],"b"1234567890123456789":"1234567890123456789"}"#
-        ));
+        let text = br#"{"a":[0.30000000000000004,999999999999999999],"b\"1234567890123456789":"1234567890123456789"}"#;
+        assert!(is_plausible(text));
         assert!(!is_plausible(br#"{"a":1000000000000000000}"#));
-        assert!(!is_plausible(br#"{"a\":1000000000000000000}"#));
+        assert!(!is_plausible(br#"{"a\\":1000000000000000000}"#));
     }
 
     #[test]

@@ -271,7 +271,7 @@ fn files_that_are_no_text_are_told() {
     let load = |name: &str| Config::load(Some(&path(name))).expect_err(name).to_string();
     std::fs::write(path("latin1"), b"# x\nlog: { hosts: [m\xfcller] }\n").unwrap();
     assert!(load("latin1").contains("latin1:2:17: this is not UTF-8"), "{}", load("latin1"));
-    std::fs::write(path("utf16"), b"\xff\xfea\0:\0 \01\0").unwrap();
+    std::fs::write(path("utf16"), b"\xff\xfea\0:\0 \x001\0").unwrap();
     assert!(load("utf16").contains("utf16:1:1: this is not UTF-8"), "{}", load("utf16"));
     std::fs::write(path("large"), "# padding\n".repeat(1 << 20)).unwrap();
     assert!(load("large").contains("is larger than"), "{}", load("large"));

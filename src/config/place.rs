@@ -113,7 +113,7 @@ mod tests {
         );
         // What is not there is where it would be.
         assert_eq!(at(&[Step::Key("list"), Step::Entry(1), Step::Key("none")]), Some((4, 3)));
-        assert_eq!(at(&[Step::Key("w"), Step::Entry(0)]).map(|(line, _)| line), Some(6));
+        assert_eq!(at(&[Step::Key("w"), Step::Entry(0)]).map(|(line, _)| line), Some(7));
         assert_eq!(of("[", &[]), None);
     }
 }

@@ -166,6 +166,7 @@ fn what_was_thrown_away_gives_its_id_back() {
     let mut host = Host::new(&[("postfix", "postfix", &["log"])]);
     host.log("log", &[]);
     let mut agent = host.agent();
+    run_once(&mut agent);
     let lines = [
         "postfix/smtpd[8]: connect from unknown[127.0.0.1]",
         "postfix/smtpd[8]: NOQUEUE: discard: RCPT from unknown[127.0.0.1]: <d@sink.example>: Recipient address policy discard; from=<bob@sink.example> to=<d@sink.example> proto=ESMTP helo=<vm>",
