@@ -9,7 +9,7 @@
 // The one place.
 #![allow(clippy::disallowed_types)]
 
-use crate::stop::Stop;
+use crate::{limits, stop::Stop};
 use rustix::{
     event::{PollFd, PollFlags, poll},
     fs::{Access, MemfdFlags, OFlags, fcntl_getfl, fcntl_setfl, memfd_create},
@@ -86,15 +86,8 @@ pub enum ChildError {
 
 fn remedy(error: &io::Error) -> &'static str {
     match error.kind() {
-        io::ErrorKind::WouldBlock => {
-            "the system gives the agent no more processes: raise TasksMax of its unit or its ulimit -u"
-        }
         io::ErrorKind::PermissionDenied => "the agent's user must be able to execute it",
-        io::ErrorKind::OutOfMemory => "there is no memory for another process; it is tried again",
-        _ if error.raw_os_error() == Some(Errno::MFILE.raw_os_error()) => {
-            "the agent has no file descriptor left: raise LimitNOFILE of its unit or its ulimit -n"
-        }
-        _ => "is it installed completely?",
+        _ => limits::remedy(error).unwrap_or("is it installed completely?"),
     }
 }
 

@@ -4,11 +4,15 @@
 
 pub mod alarm;
 pub mod pattern;
+mod place;
 pub mod probe;
+mod words;
 
+use self::place::Step::{self, Entry, Key};
 use crate::{agentx::Address, regular, smi::Oid};
 use serde::{Deserialize, Deserializer, de};
 use std::{
+    collections::BTreeSet,
     io,
     path::{Path, PathBuf},
     time::Duration,
@@ -362,6 +366,14 @@ pub fn root(text: &str) -> Result<Oid, String> {
     if !matches!(oid[..], [2, ..] | [0 | 1, 0..=39, ..]) {
         return Err(format!("root `{text}` cannot be sent: names begin with 0.0 to 0.39, 1.0 to 1.39 or 2"));
     }
+    // It would be asked for what others serve: the standard MIBs, and SNMPv2's own.
+    for others in [&[1, 3, 6, 1, 2][..], &[1, 3, 6, 1, 6]] {
+        if oid.starts_with(others) || others.starts_with(&oid) {
+            return Err(format!(
+                "root `{text}` is where standard MIBs are; take one below an enterprise (1.3.6.1.4.1.…)"
+            ));
+        }
+    }
     // Its agent accepts the registration, and its walks end with "OID not increasing".
     if let Some(large) = oid.iter().find(|subid| **subid > LARGEST_SUBID) {
         return Err(format!("root `{text}`: net-snmp cannot serve what is below {large}; use at most {LARGEST_SUBID}"));
@@ -436,63 +448,120 @@ impl Config {
             )));
         }
         let read = |source| ConfigError::Read { path: file.display().to_string(), source };
-        match regular::read(file, LARGEST).and_then(|bytes| String::from_utf8(bytes).map_err(io::Error::other)) {
-            Ok(text) => parse(&text, &file.display().to_string()),
+        match regular::read(file, LARGEST) {
+            Ok(bytes) => parse(utf8(&bytes, &file.display())?, &file.display().to_string()),
             Err(e) if path.is_none() && e.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
             Err(e) => Err(read(e)),
         }
     }
 }
 
+/// Text, or where it is none.
+fn utf8<'t>(bytes: &'t [u8], file: &dyn std::fmt::Display) -> Result<&'t str, ConfigError> {
+    std::str::from_utf8(bytes).map_err(|e| {
+        let before = String::from_utf8_lossy(bytes.get(..e.valid_up_to()).unwrap_or_default());
+        let (line, column) =
+            (before.matches('\n').count() + 1, before.chars().rev().take_while(|c| *c != '\n').count() + 1);
+        ConfigError::Parse(format!("{file}:{line}:{column}: this is not UTF-8; save the file as UTF-8"))
+    })
+}
+
 /// The configuration in `text`; `file` names it in messages.
 pub fn parse(text: &str, file: &str) -> Result<Config, ConfigError> {
     // A file of comments only is the default configuration, not "null is no mapping".
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if text.lines().map(str::trim).all(|line| line.is_empty() || line == "---" || line.starts_with('#')) {
         return Ok(Config::default());
     }
     let config: Config = serde_yaml::from_str(text).map_err(|e| ConfigError::Parse(located(&e, file)))?;
-    if let Some(takeover) = config.agentx.takeover
-        && takeover >= config.agentx.priority
-    {
-        let message = format!(
-            "{file}: agentx: takeover {takeover} overtakes nobody; give a number below `priority` {}",
-            config.agentx.priority
-        );
-        return Err(ConfigError::Parse(message));
+    match contradiction(&config) {
+        None => Ok(config),
+        Some((way, message)) => {
+            let at = place::of(text, &way).map(|(line, column)| format!("{line}:{column}: ")).unwrap_or_default();
+            Err(ConfigError::Parse(format!("{file}:{at}{message}")))
+        }
     }
-    for instance in &config.instances {
+}
+
+/// A value that is wrong by itself or together with others, though each is one of its kind: the way to it, and why.
+fn contradiction(config: &Config) -> Option<(Vec<Step<'static>>, String)> {
+    let AgentX { takeover, priority, .. } = config.agentx;
+    if let Some(takeover) = takeover.filter(|takeover| *takeover >= priority) {
+        let message =
+            format!("agentx: takeover {takeover} overtakes nobody; give a number below `priority` {priority}");
+        return Some((vec![Key("agentx"), Key("takeover")], message));
+    }
+    if let Some(wrong) = paths(config).find_map(|(way, path)| {
+        let key = way.iter().rev().find_map(|step| if let Key(key) = step { Some(*key) } else { None });
+        let key = key.unwrap_or_default();
+        Some((way, format!("{key} {}", unusable(&path, key == "state_directory")?)))
+    }) {
+        return Some(wrong);
+    }
+    let names = || config.instances.iter().map(|instance| instance.name.as_deref());
+    if let Some((at, name)) = second(names().map(|name| name.map(str::to_owned))) {
+        let message = format!("name `{name}` stands in two instances; give each its own");
+        return Some((vec![Key("instances"), Entry(at), Key("name")], message));
+    }
+    // As paths, for which a slash at the end is none.
+    let path = |instance: &Instance| instance.config_directory.components().collect::<PathBuf>();
+    if let Some((at, directory)) = second(config.instances.iter().map(|instance| Some(path(instance)))) {
+        let message = format!("config_directory `{}` stands in two instances", directory.display());
+        return Some((vec![Key("instances"), Entry(at), Key("config_directory")], message));
+    }
+    let probes = probe::contradiction(&config.probes).map(|wrong| ("probes", wrong));
+    let patterns = || pattern::contradiction(&config.patterns).map(|wrong| ("patterns", wrong));
+    let (list, (at, message)) = probes.or_else(patterns)?;
+    let way = [Key(list)].into_iter().chain(at.into_iter().flat_map(|at| [Entry(at), Key("name")]));
+    Some((way.collect(), message))
+}
+
+/// The first that was there before, and which it is.
+fn second<T: Ord + Clone>(values: impl Iterator<Item = Option<T>>) -> Option<(usize, T)> {
+    let mut seen = BTreeSet::new();
+    values
+        .enumerate()
+        .find_map(|(at, value)| value.filter(|value| !seen.insert(value.clone())).map(|value| (at, value)))
+}
+
+/// All paths that must be absolute, and the ways to them.
+fn paths(config: &Config) -> impl Iterator<Item = (Vec<Step<'static>>, PathBuf)> {
+    let listed = |way: Vec<Step<'static>>, paths: &[PathBuf]| -> Vec<_> {
+        let at = |(at, path): (usize, &PathBuf)| (way.iter().copied().chain([Entry(at)]).collect(), path.clone());
+        paths.iter().enumerate().map(at).collect()
+    };
+    let mut all = vec![(vec![Key("state_directory")], config.state_directory.clone())];
+    all.extend(listed(vec![Key("log"), Key("admissions")], &config.log.admissions));
+    for (at, instance) in config.instances.iter().enumerate() {
         let directories = [
             ("config_directory", Some(&instance.config_directory)),
             ("command_directory", instance.command_directory.as_ref()),
             ("queue_directory", instance.queue_directory.as_ref()),
         ];
-        for (key, directory) in directories {
-            if let Some(directory) = directory.filter(|directory| !directory.is_absolute()) {
-                let message = format!("{file}: {key} `{}` must be an absolute path", directory.display());
-                return Err(ConfigError::Parse(message));
-            }
+        let way = |key| vec![Key("instances"), Entry(at), Key(key)];
+        all.extend(directories.into_iter().filter_map(|(key, path)| Some((way(key), path?.clone()))));
+        if let LogSource::Files(files) = &instance.log {
+            all.extend(listed([way("log"), vec![Key("files")]].concat(), files));
         }
     }
-    let mut names: Vec<&str> = config.instances.iter().filter_map(|instance| instance.name.as_deref()).collect();
-    names.sort_unstable();
-    if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-        let message = format!("{file}: name `{}` stands in two instances; give each its own", twice[0]);
-        return Err(ConfigError::Parse(message));
+    all.into_iter()
+}
+
+/// Why a path cannot be one, if so.
+fn unusable(path: &Path, written: bool) -> Option<String> {
+    let shown = path.display();
+    if path.as_os_str().as_encoded_bytes().contains(&0) {
+        return Some(format!("`{shown}` has a NUL in it, which no path can have").replace('\0', "\\0"));
     }
-    probe::all(&config.probes, file).map_err(ConfigError::Parse)?;
-    pattern::all(&config.patterns, file).map_err(ConfigError::Parse)?;
-    let mut directories: Vec<&Path> = config.instances.iter().map(|i| i.config_directory.as_path()).collect();
-    directories.sort_unstable();
-    if let Some(twice) = directories.windows(2).find(|pair| pair[0] == pair[1]) {
-        let message = format!("{file}: config_directory `{}` stands in two instances", twice[0].display());
-        return Err(ConfigError::Parse(message));
+    match ["/proc", "/sys"].into_iter().find(|root| written && path.starts_with(root)) {
+        Some(root) => Some(format!("`{shown}` is in {root}, where nothing can be saved")),
+        None => (!path.is_absolute()).then(|| format!("`{shown}` must be an absolute path")),
     }
-    Ok(config)
 }
 
 /// `file:line:column: what is wrong`, with the snippet serde-saphyr draws below it.
 fn located(error: &serde_yaml::Error, file: &str) -> String {
-    let text = error.to_string();
+    let text = error.render_with_formatter(&words::Words);
     let Some(at) = error.location() else { return format!("{file}: {text}") };
     // It names the place in its own words first; once is enough.
     let own = format!("error: line {} column {}: ", at.line(), at.column());

@@ -35,6 +35,7 @@ pub mod collect;
 pub mod commands;
 mod compressed;
 pub mod config;
+mod limits;
 pub mod mib;
 pub mod postfix;
 mod regular;

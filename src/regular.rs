@@ -18,6 +18,11 @@ use std::{
 #[error("is {}, not a regular file", name(*.0))]
 pub(crate) struct NotRegular(FileType);
 
+/// Whether something else than a regular file was met.
+pub(crate) fn is_not_regular(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<NotRegular>())
+}
+
 fn name(kind: FileType) -> &'static str {
     match kind {
         FileType::Directory => "a directory",
@@ -45,8 +50,13 @@ pub(crate) fn open_at(directory: impl AsFd, path: impl rustix::path::Arg + Copy,
     refuse(statat(&directory, path, follow)?.st_mode)?;
     let flags = flags | OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let file = File::from(openat(&directory, path, flags, Mode::empty())?);
-    refuse(fstat(&file)?.st_mode)?;
+    check(&file)?;
     Ok(file)
+}
+
+/// Whether an open file is a regular one. The error is [`NotRegular`].
+pub(crate) fn check(file: &File) -> io::Result<()> {
+    refuse(fstat(file)?.st_mode)
 }
 
 fn refuse(mode: u32) -> io::Result<()> {

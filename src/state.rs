@@ -4,17 +4,22 @@
 //! and never half believed. It is written under another name first, synced, and renamed to its own.
 //!
 //! A file of an older version is brought to the present one when it is loaded ([`MIGRATIONS`]). One of a newer version is
-//! refused and kept as it is: nothing is saved under its name, and the daemon does not start. A damaged one is set aside.
+//! refused and kept as it is: nothing is saved under its name, and the daemon does not start. A damaged one is set aside. One
+//! that is there and cannot be read is kept as well: whoever needs it waits until it can be.
+//!
+//! No symbolic link is followed here, and no file that exists is opened to be written but the lock: the directory is the
+//! agent's user's, and root may be who runs `check`.
 
-use crate::{advice, regular};
-use rustix::fs::{FlockOperation, flock};
+use crate::{advice, limits, regular};
+use rustix::fs::{CWD, FlockOperation, Mode, OFlags, flock};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
+    collections::BTreeMap,
     fs::{self, File, OpenOptions},
     io::{self, Read, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 /// Turns a file's content into that of the next version; `None` where it cannot be understood.
@@ -87,6 +92,28 @@ pub enum StateError {
         /// Whether it is still under its name: it could not be renamed, or this is a command that only reads.
         kept: bool,
     },
+    /// It is there and cannot be read.
+    #[error(
+        "{path}: {why}. It is kept as it is; what is in it is needed, and nothing is counted before it can be read"
+    )]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said, and what to do.
+        why: String,
+    },
+    /// The directory is another user's.
+    #[error(
+        "{path} belongs to user {owner} and this process runs as user {user}: run it as that user, or give it a state_directory of its own"
+    )]
+    Foreign {
+        /// The directory.
+        path: PathBuf,
+        /// Whose it is.
+        owner: u32,
+        /// Who we are.
+        user: u32,
+    },
     /// A later release wrote it.
     #[error(
         "{path} was written by a newer postfix-agentx (version {found} of this file, {known} is known here) and is kept as it is: install that release again, or move the file away to begin counting anew"
@@ -111,13 +138,9 @@ fn may_pass(error: &io::Error) -> bool {
 }
 
 fn remedy(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "make room there; it is tried again",
-        io::ErrorKind::ReadOnlyFilesystem => "mount it for writing; it is tried again",
-        _ => {
-            "the directory and what is in it must belong to the agent's user (see state_directory in the configuration)"
-        }
-    }
+    limits::remedy(error).unwrap_or(
+        "the directory and what is in it must belong to the agent's user (see state_directory in the configuration)",
+    )
 }
 
 /// The directory. Clones share the lock, which lasts until the last one is gone.
@@ -125,11 +148,13 @@ fn remedy(error: &io::Error) -> &'static str {
 pub struct StateDirectory {
     path: PathBuf,
     /// `None`: opened to read only (`dump`, `check`), and saving does nothing.
-    lock: Option<Arc<File>>,
+    lock: Option<Arc<[File; 2]>>,
     /// Files of a newer version, which must not be overwritten: name, and the version it has.
     newer: Arc<Mutex<Vec<Newer>>>,
     /// What is wrong with damaged files that were left where they are.
     left: Arc<Mutex<Vec<String>>>,
+    /// Files that are there and could not be read, which must not be overwritten either: name, and why.
+    unreadable: Arc<Mutex<BTreeMap<String, String>>>,
     migrations: &'static [(&'static str, u32, Migration)],
 }
 
@@ -144,8 +169,15 @@ impl StateDirectory {
     /// Creates it where it is missing and locks it.
     pub fn open(path: &Path) -> Result<Self, StateError> {
         fs::create_dir_all(path).map_err(io(path))?;
+        own(path)?;
         let name = path.join("lock");
         let mut file = lock(&name, true)?;
+        // The directory as well: whoever removes the file does not let a second agent in. File systems that have locks of
+        // their own may refuse this one.
+        let directory = File::open(path).map_err(io(path))?;
+        if let Err(rustix::io::Errno::WOULDBLOCK) = flock(&directory, FlockOperation::NonBlockingLockExclusive) {
+            return Err(StateError::Locked { path: path.to_owned(), holder: "another process".into() });
+        }
         // Who it is that holds it is for the message only.
         let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
         match try_to_write(path) {
@@ -153,12 +185,13 @@ impl StateDirectory {
             Err(StateError::Io { source, .. }) if may_pass(&source) => {}
             result => result?,
         }
-        Ok(Self { lock: Some(file.into()), ..Self::read_only(path) })
+        Ok(Self { lock: Some([file, directory].into()), ..Self::read_only(path) })
     }
 
     /// Whether [`open`](Self::open) would succeed. Leaves nothing behind: a lock file that root made is closed to the
     /// agent's user.
     pub fn probe(path: &Path) -> Result<(), StateError> {
+        own(path)?;
         match lock(&path.join("lock"), false) {
             Ok(_) => {}
             Err(StateError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
@@ -171,7 +204,14 @@ impl StateDirectory {
 
     /// For `dump` and `check`: reads what a daemon saved, locks and writes nothing.
     pub fn read_only(path: &Path) -> Self {
-        Self { path: path.to_owned(), lock: None, newer: Arc::default(), left: Arc::default(), migrations: MIGRATIONS }
+        Self {
+            path: path.to_owned(),
+            lock: None,
+            newer: Arc::default(),
+            left: Arc::default(),
+            unreadable: Arc::default(),
+            migrations: MIGRATIONS,
+        }
     }
 
     /// Whether it was opened to be written: a daemon runs with it.
@@ -183,6 +223,22 @@ impl StateDirectory {
     pub fn refused(&self) -> Option<StateError> {
         let newer = self.newer.lock().unwrap_or_else(PoisonError::into_inner);
         newer.first().map(|newer| self.is_newer(newer))
+    }
+
+    /// As this one, but it remembers of itself alone what could not be read: for one collector.
+    pub(crate) fn of_one(&self) -> Self {
+        Self { unreadable: Arc::default(), ..self.clone() }
+    }
+
+    /// Files that were loaded and could not be read ([`StateError::Unreadable`]).
+    pub fn unreadable(&self) -> Vec<StateError> {
+        let error =
+            |(name, why): (&String, &String)| StateError::Unreadable { path: self.path.join(name), why: why.clone() };
+        self.unread().iter().map(error).collect()
+    }
+
+    fn unread(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
+        self.unreadable.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn is_newer(&self, Newer { name, found, known }: &Newer) -> StateError {
@@ -200,9 +256,12 @@ impl StateDirectory {
         }
         drop(newer);
         let path = self.path.join(name);
+        if let Some(why) = self.unread().get(name) {
+            return Err(StateError::Unreadable { path, why: why.clone() });
+        }
         let new = self.path.join(format!("{name}.new"));
         let write = || -> io::Result<()> {
-            let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o640).open(&new)?;
+            let mut file = anew(&new)?;
             writeln!(file, "{}", header(name, version, payload))?;
             file.write_all(payload)?;
             file.sync_all()?;
@@ -219,10 +278,19 @@ impl StateDirectory {
     /// What was saved last under `name`, brought to `version` where an older release wrote it; `None` where nothing was.
     pub fn load_bytes(&self, name: &str, version: u32) -> Result<Option<Vec<u8>>, StateError> {
         let path = self.path.join(name);
-        let bytes = match regular::read(&path, LARGEST) {
+        let read_all = || regular::read_open(regular::open_at(CWD, path.as_path(), OFlags::NOFOLLOW)?, LARGEST);
+        let bytes = match read_all() {
             Ok(bytes) => bytes,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(StateError::Io { path, source }),
+            Err(e) if regular::is_not_regular(&e) => return Err(self.set_aside(name, "it is not a regular file")),
+            Err(e) if e.kind() == io::ErrorKind::FileTooLarge => {
+                return Err(self.set_aside(name, "it is larger than it can be"));
+            }
+            Err(e) => {
+                let why = format!("{e}; {}", remedy(&e));
+                self.unread().insert(name.to_owned(), why.clone());
+                return Err(StateError::Unreadable { path, why });
+            }
         };
         let (found, payload) = read(name, &bytes).map_err(|what| self.set_aside(name, what))?;
         if found > version {
@@ -283,8 +351,27 @@ impl StateDirectory {
     /// [`load_bytes`](Self::load_bytes) of JSON.
     pub fn load<T: DeserializeOwned>(&self, name: &str, version: u32) -> Result<Option<T>, StateError> {
         let Some(payload) = self.load_bytes(name, version)? else { return Ok(None) };
-        serde_json::from_slice(&payload).map(Some).map_err(|_| self.set_aside(name, "the content cannot be read"))
+        match serde_json::from_slice(&payload) {
+            Ok(content) if is_plausible(&payload) => Ok(Some(content)),
+            _ => Err(self.set_aside(name, "the content cannot be read")),
+        }
     }
+}
+
+/// Whether every number in this JSON has 18 digits at most: no counter of an agent gets there in a thousand years, and adding to
+/// one that is there would run over.
+pub(crate) fn is_plausible(json: &[u8]) -> bool {
+    let (mut text, mut escaped, mut digits) = (false, false, 0);
+    json.iter().all(|byte| {
+        match (text, byte) {
+            (true, _) if escaped => escaped = false,
+            (true, b'\\') => escaped = true,
+            (_, b'"') => text = !text,
+            _ => {}
+        }
+        digits = if !text && byte.is_ascii_digit() { digits + 1 } else { 0 };
+        digits <= 18
+    })
 }
 
 fn io(path: &Path) -> impl FnOnce(io::Error) -> StateError {
@@ -292,11 +379,35 @@ fn io(path: &Path) -> impl FnOnce(io::Error) -> StateError {
     move |source| StateError::Io { path, source }
 }
 
+/// Whether the directory is this user's, or root's: whoever owns it can put anything there at any time, so nobody else's is
+/// written to, least of all by root.
+fn own(path: &Path) -> Result<(), StateError> {
+    let (owner, user) = (fs::metadata(path).map_err(io(path))?.uid(), rustix::process::geteuid().as_raw());
+    match owner == user || owner == 0 {
+        true => Ok(()),
+        false => Err(StateError::Foreign { path: path.to_owned(), owner, user }),
+    }
+}
+
+/// A new file to be written, in the place of whatever is left of an earlier one.
+fn anew(name: &Path) -> io::Result<File> {
+    match fs::remove_file(name) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+        _ => {}
+    }
+    // Never through a link that came in between.
+    OpenOptions::new().write(true).create_new(true).mode(0o640).open(name)
+}
+
 /// The lock file, locked.
 fn lock(name: &Path, create: bool) -> Result<File, StateError> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(create).truncate(false).mode(0o640);
-    let file = match options.open(name) {
+    let open = |access: OFlags| -> io::Result<File> {
+        let create = if create { OFlags::CREATE } else { OFlags::empty() };
+        let flags = access | create | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let file = File::from(rustix::fs::open(name, flags, Mode::from_raw_mode(0o640))?);
+        regular::check(&file).map(|()| file)
+    };
+    let file = match open(OFlags::RDWR) {
         Err(e) if e.kind() == io::ErrorKind::ReadOnlyFilesystem => File::open(name).map_err(|_| e),
         file => file,
     };
@@ -327,7 +438,7 @@ fn try_to_write(directory: &Path) -> Result<(), StateError> {
     let longest = longest.filter_map(|entry| Some(entry.metadata().ok()?.len())).max().unwrap_or(0);
     let name = directory.join(format!("probe.{}.new", std::process::id()));
     let write = || {
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o640).open(&name)?;
+        let mut file = anew(&name)?;
         io::copy(&mut io::repeat(0).take(longest.clamp(4_096, TRIAL)), &mut file)?;
         file.sync_all()
     };
@@ -371,6 +482,63 @@ mod tests {
         assert!(refused.contains(&format!("process {}", std::process::id())), "{refused}");
         drop(first);
         StateDirectory::open(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn without_its_lock_file_a_second_agent_is_kept_out_as_well() {
+        let dir = tempfile::tempdir().unwrap();
+        let _first = StateDirectory::open(dir.path()).unwrap();
+        fs::remove_file(dir.path().join("lock")).unwrap();
+        assert!(matches!(StateDirectory::open(dir.path()), Err(StateError::Locked { .. })));
+    }
+
+    /// As the agent's user could make them, for root to run into.
+    #[test]
+    fn no_link_is_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let victim = dir.path().join("victim");
+        fs::write(&victim, "precious").unwrap();
+        let state = dir.path().join("state");
+        fs::create_dir(&state).unwrap();
+        let link = |name: &str| std::os::unix::fs::symlink(&victim, state.join(name)).unwrap();
+        link(&format!("probe.{}.new", std::process::id()));
+        link("x.new");
+        link("x");
+        let untouched = || fs::read_to_string(&victim).unwrap() == "precious";
+        StateDirectory::probe(&state).unwrap();
+        assert!(untouched());
+        link("lock");
+        assert!(StateDirectory::probe(&state).is_err() && StateDirectory::open(&state).is_err() && untouched());
+        fs::remove_file(state.join("lock")).unwrap();
+        let open = StateDirectory::open(&state).unwrap();
+        // It is no state of ours, and what it leads to is not looked at.
+        assert!(matches!(open.load::<u32>("x", 1), Err(StateError::Damaged { kept: false, .. })));
+        open.save("x", 1, &7_u32).unwrap();
+        assert_eq!(open.load("x", 1).unwrap(), Some(7_u32));
+        assert!(untouched());
+        assert!(fs::symlink_metadata(state.join("x")).unwrap().is_file());
+    }
+
+    #[test]
+    fn another_users_directory_is_not_written_to() {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        std::os::unix::fs::chown(dir.path(), Some(64_999), None).unwrap();
+        for told in [StateDirectory::probe(dir.path()), StateDirectory::open(dir.path()).map(drop)] {
+            let told = told.unwrap_err().to_string();
+            assert!(told.contains("belongs to user 64999") && told.contains("runs as user 0"), "{told}");
+        }
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn numbers_that_nobody_counted_are_seen() {
+        let text = br#"{"a":[0.30000000000000004,999999999999999999],"b\"1234567890123456789":"1234567890123456789"}"#;
+        assert!(is_plausible(text));
+        assert!(!is_plausible(br#"{"a":1000000000000000000}"#));
+        assert!(!is_plausible(br#"{"a\\":1000000000000000000}"#));
     }
 
     #[test]

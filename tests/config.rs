@@ -88,18 +88,39 @@ fn a_wrong_value_is_told_what_would_be_right() {
         ("instances:\n- log: { files: [], journal: false }\n", "2:", "files"),
         ("log: { from: begin }", "1:", "start"),
         ("state_directory: [a]\n", "1:", ""),
-        ("instances:\n- config_directory: etc/postfix\n", "", "absolute path"),
-        ("instances:\n- config_directory: /etc/postfix\n- config_directory: /etc/postfix/\n", "", "two instances"),
-        ("instances:\n- name: a\n- name: a\n  config_directory: /b\n", "", "name `a` stands in two instances"),
-        ("instances:\n- command_directory: sbin\n", "", "command_directory `sbin` must be an absolute path"),
-        ("instances:\n- queue_directory: ''\n", "", "queue_directory `` must be an absolute path"),
+        ("instances:\n- config_directory: etc/postfix\n", "2:21: ", "absolute path"),
+        (
+            "instances:\n- config_directory: /etc/postfix\n- config_directory: /etc/postfix/\n",
+            "3:21: ",
+            "two instances",
+        ),
+        ("instances:\n- name: a\n- name: a\n  config_directory: /b\n", "3:9: ", "name `a` stands in two instances"),
+        ("instances:\n- command_directory: sbin\n", "2:22: ", "command_directory `sbin` must be an absolute path"),
+        ("instances:\n- queue_directory: ''\n", "2:20: ", "queue_directory `` must be an absolute path"),
+        ("instances:\n- log: { files: [/a, mail.log] }\n", "2:22: ", "files `mail.log` must be an absolute path"),
+        ("log: { admissions: [messages] }\n", "1:21: ", "admissions `messages` must be an absolute path"),
+        ("state_directory: state\n", "1:18: ", "state_directory `state` must be an absolute path"),
+        ("state_directory: ''\n", "1:18: ", "state_directory `` must be an absolute path"),
+        ("state_directory: /proc/1\n", "1:18: ", "nothing can be saved"),
+        ("state_directory: \"/a\\0b\"\n", "1:18: ", "NUL"),
+        ("agentx:\n  takeover: 127\n", "2:13: ", "below `priority`"),
+        ("agentx: { root: 1.3.6.1.2.1 }", "1:17: ", "standard MIBs"),
+        ("agentx: { root: 1.3.6.1.6.3.1 }", "1:17: ", "standard MIBs"),
+        ("agentx: { takeover: ~ }", "1:", "a whole number"),
+        ("agentx: { priority: 1, priority: 2 }", "1:24: ", "the key `priority` stands here for the second time"),
+        ("privacy: false\n---\nprivacy: true\n", "", "a second document begins here"),
+        ("agentx: *none\n", "1:", "no anchor of this name"),
+        ("log: { queue_ids: many }\n", "1:19: ", "a whole number from 0 on"),
+        ("privacy: perhaps\n", "1:10: ", "true or false"),
+        ("instances: { a: b }\n", "1:12: ", "a list"),
+        ("agentx: 7\n", "1:9: ", "a mapping"),
         ("patterns:\n- name: a\n  regex: '('\n", "3:10", "unclosed group"),
         ("patterns:\n- name: a\n  regex: 'x*'\n", "3:10", "every line"),
         ("patterns:\n- name: a\n  regex: '(a)\\1'\n", "3:10", "backreferences"),
         ("patterns:\n- name: a\n  regex: '(x{1000}){1000}'\n", "3:10", "size limit"),
         ("patterns:\n- name: ''\n  regex: x\n", "2:9", "1 to 64"),
         ("patterns:\n- name: a\n", "2:", "regex"),
-        ("patterns:\n- { name: a, regex: x }\n- { name: a, regex: y }\n", "", "pattern `a` stands twice"),
+        ("patterns:\n- { name: a, regex: x }\n- { name: a, regex: y }\n", "3:9: ", "pattern `a` stands twice"),
         ("agentx: {\n", "", "test.yaml"),
         ("\tagentx: 1\n", "1:1", ""),
     ] {
@@ -107,6 +128,165 @@ fn a_wrong_value_is_told_what_would_be_right() {
         assert!(message.starts_with(&format!("test.yaml:{place}")), "{text:?}: {message}");
         assert!(message.contains(hint), "{text:?}: {message}");
     }
+}
+
+/// Words of the library, which say what a programmer could set.
+const JARGON: [&str; 20] = [
+    "DuplicateKeyPolicy",
+    "from_str",
+    "Options",
+    "Option<",
+    "u8",
+    "u32",
+    "u64",
+    "i64",
+    "usize",
+    "f64",
+    "struct",
+    "serde",
+    "variant",
+    "budget",
+    "Breach",
+    "deserialize",
+    "scalar",
+    "unit value",
+    "tagged",
+    "internal",
+];
+
+/// Either taken or refused at a place of the text, in words of our own.
+fn is_told_well(text: &str) -> Result<(), String> {
+    let Err(e) = config::parse(text, "test.yaml") else { return Ok(()) };
+    let message = e.to_string();
+    // What stands there is shown below, as it is.
+    let first = message.lines().next().unwrap_or_default();
+    let mut place = first.strip_prefix("test.yaml:").unwrap_or_default().splitn(3, ':');
+    let mut number = || place.next().is_some_and(|n| n.parse::<u32>().is_ok());
+    if !number() || !number() {
+        return Err(format!("{text:?} has no place: {first}"));
+    }
+    match JARGON.iter().find(|word| first.contains(*word)) {
+        Some(word) => Err(format!("{text:?}: {word}: {first}")),
+        None => Ok(()),
+    }
+}
+
+/// A value at the place of a key, in the flow form.
+fn at(key: &str, value: &str) -> String {
+    key.rsplit('.').fold(value.to_owned(), |inner, word| match word {
+        "[]" => format!("[ {inner} ]"),
+        word => format!("{{ {word}: {inner} }}"),
+    })
+}
+
+#[test]
+fn whatever_stands_at_a_key_is_taken_or_refused_with_its_place() {
+    let values = [
+        "[a]",
+        "[]",
+        "{ nosuchkey: 1 }",
+        "{}",
+        "~",
+        "''",
+        "-1",
+        "0",
+        "1.5",
+        ".nan",
+        "99999999999999999999",
+        "true",
+        "x",
+        "!!binary AA==",
+        "!odd x",
+        "\"\\0\"",
+        "[[[[[[[[1]]]]]]]]",
+        "*none",
+        "&a [*a]",
+        "\"\\u202E\"",
+        "{ a: 1, a: 2 }",
+        "{ <<: 1 }",
+    ];
+    let wrong: Vec<String> =
+        keys::all().iter().flat_map(|key| values.map(|value| is_told_well(&at(key, value)).err())).flatten().collect();
+    assert!(wrong.is_empty(), "{}:\n{}", wrong.len(), wrong[..wrong.len().min(40)].join("\n"));
+    // Keys that there are not, at every level.
+    for key in keys::all() {
+        let level = key.rsplit_once('.').map_or("nosuchkey".to_owned(), |(level, _)| format!("{level}.nosuchkey"));
+        let message = refused(&at(&level, "1"));
+        assert!(message.contains("nosuchkey"), "{level}: {message}");
+    }
+}
+
+#[test]
+fn what_is_no_configuration_at_all_is_told_with_its_place() {
+    let bomb = |n: usize| {
+        let levels: String =
+            (1..n).map(|level| format!("a{level}: &a{level} [*a{0}, *a{0}, *a{0}, *a{0}]\n", level - 1)).collect();
+        format!("a0: &a0 [x, x]\n{levels}")
+    };
+    let deep = |n| "[".repeat(n) + &"]".repeat(n);
+    for text in [
+        "a: b: c\n",
+        "[",
+        "{",
+        "]",
+        "agentx: {\n",
+        "agentx:\n\tpriority: 1\n",
+        "'",
+        "\"",
+        "&",
+        "*",
+        "!",
+        "%",
+        "@",
+        "`",
+        "|",
+        "- a\nb\n",
+        "instances:\n- name: [\n",
+        "? a\n: b\n",
+        "a\n",
+        "7\n",
+        "true\n",
+        "--- x\n--- y\n",
+        "agentx: !!map x",
+        "<<: a\n",
+        "x: >\n y\nz",
+        "\u{0}",
+        "a: \u{1}",
+        &bomb(3),
+        &bomb(30),
+        &deep(10),
+        &deep(300),
+        &deep(100_000),
+        &format!("state_directory: /{}\n", "x".repeat(1 << 20)),
+        &format!("{}: 1\n", "k".repeat(1 << 16)),
+        &"- x\n".repeat(100_000),
+        &"a: 1\n".repeat(2),
+    ] {
+        let begun = std::time::Instant::now();
+        let told = is_told_well(text);
+        assert!(told.is_ok(), "{}", told.unwrap_err().chars().take(600).collect::<String>());
+        assert!(begun.elapsed().as_secs() < 20, "{:?}", &text[..20]);
+    }
+    // A byte order mark is none of them.
+    parse("\u{feff}privacy: true\n");
+}
+
+#[test]
+fn files_that_are_no_text_are_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let load = |name: &str| Config::load(Some(&path(name))).expect_err(name).to_string();
+    std::fs::write(path("latin1"), b"# x\nlog: { hosts: [m\xfcller] }\n").unwrap();
+    assert!(load("latin1").contains("latin1:2:17: this is not UTF-8"), "{}", load("latin1"));
+    std::fs::write(path("utf16"), b"\xff\xfea\0:\0 \x001\0").unwrap();
+    assert!(load("utf16").contains("utf16:1:1: this is not UTF-8"), "{}", load("utf16"));
+    std::fs::write(path("large"), "# padding\n".repeat(1 << 20)).unwrap();
+    assert!(load("large").contains("is larger than"), "{}", load("large"));
+    std::fs::create_dir(path("directory")).unwrap();
+    assert!(load("directory").contains("is a directory, not a regular file"), "{}", load("directory"));
+    let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::from_raw_mode(0o600));
+    rustix::fs::mknodat(rustix::fs::CWD, path("fifo"), kind, mode, 0).unwrap();
+    assert!(load("fifo").contains("is a FIFO, not a regular file"), "{}", load("fifo"));
 }
 
 #[test]

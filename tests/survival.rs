@@ -190,3 +190,38 @@ fn the_state_of_a_newer_release_is_kept_and_the_agent_does_not_start() {
         fs::remove_file(&file).unwrap();
     }
 }
+
+/// Somebody ran the agent as root once: its state is root's. It was replaced by the next save, and the counters began anew.
+#[test]
+fn a_state_that_cannot_be_read_is_waited_for() {
+    let snmpd = TestSnmpd::start();
+    let postfix = TestPostfix::builder().start();
+    let mut agent = TestAgent::new(&snmpd, &[&postfix]);
+    agent.start();
+    let sent = oid("postfixMailSent", &[1]);
+    wait_for("its log", PATIENCE, || (snmpd.get(&sent).ok()?.number() == Some(0)).then_some(()));
+    postfix.send(Fate::Delivered, 3);
+    wait_for("3 sent", PATIENCE, || (snmpd.get(&sent).ok()?.number() == Some(3)).then_some(()));
+    agent.stop();
+    let file = agent.state_directory().join("log");
+    let owner = |uid| std::os::unix::fs::chown(&file, Some(uid), Some(uid)).unwrap();
+    let kept = fs::read(&file).unwrap();
+    owner(0);
+    let checked = agent.run_once(&["check"]);
+    assert!(checked.code == 1 && checked.stdout.contains("It is kept as it is"), "{}", checked.stdout);
+    agent.start();
+    let health = oid("postfixHealthText", &[0]);
+    wait_for("a word in health", PATIENCE, || {
+        let text = snmpd.get(&health).ok()?;
+        text.text()?.contains("the log collector waits: ").then_some(())
+    });
+    assert_eq!(snmpd.get(&sent), Ok(Value::NoSuchInstance), "not 0");
+    postfix.send(Fate::Delivered, 2);
+    agent.stop();
+    assert_eq!(fs::read(&file).unwrap(), kept, "it was not replaced");
+    agent.start();
+    agent.wait_log("the log collector waits: ");
+    owner(crate::common::AGENT_UID);
+    wait_for("5 sent", PATIENCE, || (snmpd.get(&sent).ok()?.number() == Some(5)).then_some(()));
+    wait_for("health", PATIENCE, || (snmpd.get(&oid("postfixHealth", &[0])).ok()?.number() == Some(1)).then_some(()));
+}

@@ -16,6 +16,7 @@ use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ops::Range,
     sync::Arc,
 };
 
@@ -164,6 +165,11 @@ impl Registry {
         let passed = self.clock.map_or(0, |before| u64::try_from(now.saturating_sub(before)).unwrap_or(0));
         self.lived = self.lived.saturating_add(passed.min(DAY));
         self.clock = Some(now);
+    }
+
+    /// The indices that were given: what comes next is the end.
+    pub(crate) fn given(&self) -> Range<u32> {
+        self.first..self.next
     }
 
     /// The index of `name`, a new one where it has none; `None` when [`NAMES`] are known already and in use.

@@ -3,7 +3,10 @@
 //! A collector that hangs in a file system, where no signal ends it, is left behind when it is stopped. Its successor under
 //! a changed configuration starts when it has come back and saved what it knew: never are there two of one name.
 
-use super::{COLLECTORS, Collector, Context, Next, Registration, health::Health};
+use super::{
+    COLLECTORS, Collector, Context, Next, Registration,
+    health::{Condition, Health, Severity, Subject},
+};
 use std::{
     io, mem,
     thread::{self, JoinHandle},
@@ -52,11 +55,7 @@ fn spawn(registration: &'static Registration, context: &Context) -> io::Result<J
             tracing::warn!(collector = name, error = %e, "cannot lower the priority");
         }
         let _span = tracing::info_span!("collector", name).entered();
-        let mut collector = registration.collector(&context);
-        // Without what was saved it would begin anew, and its counters would go back.
-        if context.state.refused().is_some() {
-            return;
-        }
+        let Some(mut collector) = take_over(registration, &context) else { return };
         while !context.stop.is_stopped() {
             let wait = match collector.refresh() {
                 Next::Again => Duration::ZERO,
@@ -68,6 +67,41 @@ fn spawn(registration: &'static Registration, context: &Context) -> io::Result<J
         }
         collector.finish();
     })
+}
+
+/// How often it is tried again to read what a collector saved.
+const READ_AGAIN: Duration = Duration::from_secs(5);
+
+/// A collector on what it saved; `None` where there will be none. Without it the collector would begin anew, its counters
+/// would go back, and the next save would replace what could not be read: so it waits until that can be, and health says so.
+fn take_over(registration: &'static Registration, context: &Context) -> Option<Box<dyn Collector>> {
+    let mut told = String::new();
+    loop {
+        let context = Context { state: context.state.of_one(), ..context.clone() };
+        let collector = registration.collector(&context);
+        if context.state.refused().is_some() {
+            return None;
+        }
+        let unreadable = context.state.unreadable();
+        let Some(why) = unreadable.first().map(ToString::to_string) else {
+            if !told.is_empty() {
+                tracing::info!("what was saved can be read again");
+                context.health.conditions(registration.name, Vec::new());
+            }
+            return Some(collector);
+        };
+        drop(collector);
+        let text = format!("the {} collector waits: {why}", registration.name);
+        if text != told {
+            tracing::error!("{text}");
+            let condition = Condition { severity: Severity::Warning, subject: Subject::State, text: text.clone() };
+            context.health.conditions(registration.name, vec![condition]);
+            told = text;
+        }
+        if context.stop.wait_until(Instant::now() + READ_AGAIN) {
+            return None;
+        }
+    }
 }
 
 /// Refreshes until the collector is through once, for `dump`.
@@ -207,6 +241,72 @@ mod tests {
         context.health.age(&source, Duration::from_secs(200));
         collector.refresh();
         assert_eq!(source.status(), Status::Failing);
+    }
+
+    /// It saves what it counts, like all that have a state.
+    struct Counting {
+        context: Context,
+        count: u64,
+    }
+
+    impl Collector for Counting {
+        fn name(&self) -> &'static str {
+            "counting"
+        }
+        fn refresh(&mut self) -> Next {
+            self.count += 1;
+            self.context.state.save("counting", 1, &self.count).unwrap();
+            Next::After(Duration::from_secs(60))
+        }
+    }
+
+    static COUNTING: Registration = Registration {
+        name: "counting",
+        tables: &[],
+        kinds: &[],
+        host_kinds: &[],
+        make: |context| {
+            // Root may read everything, until its thread gives that up.
+            let none = rustix::thread::CapabilitySet::empty();
+            let sets = rustix::thread::CapabilitySets { effective: none, permitted: none, inheritable: none };
+            rustix::thread::set_capabilities(None, sets).unwrap();
+            let count = context.state.load("counting", 1).ok().flatten().unwrap_or_default();
+            Box::new(Counting { context: context.clone(), count })
+        },
+    };
+
+    /// A state that cannot be read for a while, as after root ran the agent once: it was replaced by the next save.
+    #[test]
+    fn what_cannot_be_read_is_waited_for_and_never_replaced() {
+        use std::{fs, os::unix::fs::PermissionsExt};
+        let directory = tempfile::tempdir().unwrap();
+        let state = StateDirectory::open(directory.path()).unwrap();
+        state.save("counting", 1, &1_000).unwrap();
+        let file = directory.path().join("counting");
+        let kept = fs::read(&file).unwrap();
+        let may = |mode| fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+        may(0);
+        let health = context(directory.path()).health;
+        let context = Context { state, health, ..context(directory.path()) };
+        let thread = spawn(&COUNTING, &context).unwrap();
+        let conditions = || context.health.all_conditions();
+        wait(|| !conditions().is_empty());
+        assert!(conditions()[0].text.contains("the counting collector waits: "), "{:?}", conditions());
+        assert!(conditions()[0].text.contains("is kept as it is"), "{:?}", conditions());
+        may(0o640);
+        assert_eq!(fs::read(&file).unwrap(), kept);
+        wait(|| context.state.of_one().load::<u64>("counting", 1).ok().flatten() == Some(1_001));
+        assert!(conditions().is_empty());
+        context.stop.stop();
+        thread.join().unwrap();
+    }
+
+    fn wait(mut done: impl FnMut() -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while !done() {
+            assert!(Instant::now() < deadline, "it does not come");
+            thread::sleep(Duration::from_millis(20));
+        }
     }
 
     #[test]

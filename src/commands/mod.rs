@@ -17,13 +17,15 @@ use crate::{
     cli::{Cli, Command},
     collect::log,
     config::ConfigError,
+    limits,
     shown::escaped,
     state::StateError,
     stderr,
     stop::Stop,
 };
 use std::{
-    env, io,
+    env,
+    io::{self, Write},
     process::{self, ExitCode},
     thread,
     time::Duration,
@@ -32,6 +34,11 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// Does what the command line says. What goes wrong is printed to standard error.
 pub fn run(cli: &Cli) -> ExitCode {
+    if let Err(e) = limits::descriptors() {
+        let failure = Failure::System("too few files can be open", e);
+        complain(&failure);
+        return failure.exit_code();
+    }
     let result = match &cli.command {
         Command::Run(file) => run::run(file.config.as_deref()),
         Command::Status(args) => return status::run(args),
@@ -65,12 +72,13 @@ pub fn usage(error: &clap::Error) -> ExitCode {
 
 fn complain(failure: &Failure) {
     let text = in_lines(&failure.to_string());
-    if stderr::is_journal() {
+    let text = match stderr::is_journal() {
         // The journal takes each line for an entry.
-        text.lines().for_each(|line| eprintln!("<3>{line}"));
-    } else {
-        eprintln!("postfix-agentx: {text}");
-    }
+        true => text.lines().map(|line| format!("<3>{line}\n")).collect(),
+        false => format!("postfix-agentx: {text}\n"),
+    };
+    // Nobody can be told that nobody can be told.
+    let _ = io::stderr().lock().write_all(text.as_bytes());
 }
 
 /// A message may have lines of its own (a place in the configuration, with what is written there), and nothing else that is
@@ -102,6 +110,11 @@ fn stop_on_signals() -> Result<Stop, Failure> {
     Ok(stop)
 }
 
+/// What to do where a limit is reached.
+fn hint(error: &io::Error) -> String {
+    limits::remedy(error).map(|remedy| format!("; {remedy}")).unwrap_or_default()
+}
+
 /// Why a command ended before its work was done.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
@@ -115,7 +128,7 @@ pub enum Failure {
     #[error(transparent)]
     Count(#[from] log::count::CountError),
     /// The system gives no thread, no signal handler, no standard output.
-    #[error("{0}: {1}")]
+    #[error("{0}: {1}{hint}", hint = hint(.1))]
     System(&'static str, io::Error),
     /// An argument that clap cannot judge.
     #[error("{0}")]

@@ -69,15 +69,13 @@ pub fn set(patterns: &[Pattern]) -> Result<RegexSet, String> {
         .map_err(|e| format!("patterns: together: {}", reason(&e)))
 }
 
-/// What the patterns must be together.
-pub(super) fn all(patterns: &[Pattern], file: &str) -> Result<(), String> {
+/// What is wrong with all together: which one, and why.
+pub(super) fn contradiction(patterns: &[Pattern]) -> Option<(Option<usize>, String)> {
     if patterns.len() > MOST {
-        return Err(format!("{file}: {} patterns; give {MOST} at most", patterns.len()));
+        return Some((None, format!("{} patterns; give {MOST} at most", patterns.len())));
     }
-    let mut names: Vec<&str> = patterns.iter().map(|pattern| pattern.name.as_str()).collect();
-    names.sort_unstable();
-    if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-        return Err(format!("{file}: pattern `{}` stands twice; give each a name of its own", twice[0]));
+    if let Some((at, name)) = super::second(patterns.iter().map(|pattern| Some(pattern.name.as_str()))) {
+        return Some((Some(at), format!("pattern `{name}` stands twice; give each a name of its own")));
     }
-    set(patterns).map(drop).map_err(|e| format!("{file}: {e}; make them shorter"))
+    set(patterns).err().map(|e| (None, format!("{e}; make them shorter")))
 }

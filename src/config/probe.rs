@@ -621,17 +621,13 @@ fn is_this_host(host: &str) -> bool {
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// Names are identities: each once.
-pub(super) fn all(probes: &[Probe], file: &str) -> Result<(), String> {
+/// What is wrong with all together: which one, and why.
+pub(super) fn contradiction(probes: &[Probe]) -> Option<(Option<usize>, String)> {
     if probes.len() > MOST_PROBES {
-        return Err(format!("{file}: {} probes; at most {MOST_PROBES} can be run", probes.len()));
+        return Some((None, format!("{} probes; at most {MOST_PROBES} can be run", probes.len())));
     }
-    let mut names: Vec<&str> = probes.iter().map(|probe| probe.name.as_str()).collect();
-    names.sort_unstable();
-    match names.windows(2).find(|pair| pair[0] == pair[1]) {
-        Some(twice) => Err(format!("{file}: two probes are called `{}`; give each its own name", twice[0])),
-        None => Ok(()),
-    }
+    let (at, name) = super::second(probes.iter().map(|probe| Some(probe.name.as_str())))?;
+    Some((Some(at), format!("two probes are called `{name}`; give each its own name")))
 }
 
 #[cfg(test)]

@@ -34,7 +34,7 @@ pub enum Subject {
     Probe,
     /// A changed configuration that was not taken over.
     Configuration,
-    /// The state directory.
+    /// The state directory and what was saved in it.
     State,
 }
 

@@ -626,5 +626,11 @@ fn process_start(pid: u32) -> Option<Instant> {
     Instant::now().checked_sub(since_boot.checked_sub(started)?)
 }
 
+/// For the fuzzer: what postconf may say. Parameters, and what services set for themselves.
+#[cfg(fuzzing)]
+pub fn postconf_output(text: &str) -> usize {
+    postconf::parameters(text).len() + postconf::of_services(text).len()
+}
+
 #[cfg(test)]
 mod tests;

@@ -101,6 +101,25 @@ fn remedy(message: &str) -> &'static str {
 /// The parameters of one instance, expanded (`postconf -x`).
 pub(super) type Parameters = BTreeMap<String, String>;
 
+/// Those of what `postconf -x` says that were asked for.
+pub(super) fn parameters(text: &str) -> Parameters {
+    text.lines()
+        .filter_map(|line| line.split_once(" ="))
+        .filter(|(name, _)| PARAMETERS.contains(name) || TLS.contains(name))
+        .map(|(name, value)| (name.to_owned(), value.trim().to_owned()))
+        .collect()
+}
+
+/// What `postconf -xP` says.
+pub(super) fn of_services(text: &str) -> Vec<[String; 3]> {
+    let split = |line: &str| {
+        let (place, value) = line.split_once(" =")?;
+        let (service, parameter) = place.rsplit_once('/')?;
+        Some([service, parameter, value.trim()].map(str::to_owned))
+    };
+    text.lines().filter_map(split).collect()
+}
+
 /// The postconf of one instance.
 pub(super) struct Postconf<'a> {
     config_directory: &'a Path,
@@ -119,12 +138,7 @@ impl<'a> Postconf<'a> {
     pub(super) fn parameters(&self) -> Result<Parameters, PostconfError> {
         let arguments: Vec<&OsStr> = ["-x"].iter().chain(PARAMETERS).chain(TLS).map(OsStr::new).collect();
         let text = self.run(&arguments)?;
-        let parameters: Parameters = text
-            .lines()
-            .filter_map(|line| line.split_once(" ="))
-            .filter(|(name, _)| PARAMETERS.contains(name) || TLS.contains(name))
-            .map(|(name, value)| (name.to_owned(), value.trim().to_owned()))
-            .collect();
+        let parameters = parameters(&text);
         // What every Postfix has. Without it no spool must be made up.
         let is = |name: &str, right: fn(&str) -> bool| parameters.get(name).is_some_and(|value| right(value));
         if !is("queue_directory", |value| value.starts_with('/')) {
@@ -159,12 +173,7 @@ impl<'a> Postconf<'a> {
         let arguments: Vec<&OsStr> =
             ["-xP"].into_iter().chain(patterns.iter().map(String::as_str)).map(OsStr::new).collect();
         let text = self.run(&arguments)?;
-        let split = |line: &str| {
-            let (place, value) = line.split_once(" =")?;
-            let (service, parameter) = place.rsplit_once('/')?;
-            Some([service, parameter, value.trim()].map(str::to_owned))
-        };
-        Ok(text.lines().filter_map(split).collect())
+        Ok(of_services(&text))
     }
 
     /// Standard output of postconf. Warnings on standard error are Postfix's business unless it fails.

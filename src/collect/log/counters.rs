@@ -4,7 +4,7 @@
 //! commands (one refused RCPT, MAIL, …), sessions, events, lines.
 
 use super::{codes::Codes, ids::Ids, reasons::Bounces, senders::Senders, sizes::Sizes, tls::Tls};
-use crate::collect::registry::Registry;
+use crate::collect::registry::{NAMES, Registry};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -220,23 +220,40 @@ pub struct ServiceEvents {
     pub throttles: u64,
 }
 
+/// Places that names nobody knows do not take.
+const KEPT: usize = 512;
+
 /// Rows of names met at run time. Slot 0 is `(other)`, which has index 1; a name keeps its slot for ever.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Named<T> {
     names: Registry,
     rows: Vec<T>,
+    /// A name was refused: health must tell, because this table is blind in part.
+    #[serde(skip)]
+    refused: bool,
 }
 
 impl<T: Default> Default for Named<T> {
     fn default() -> Self {
-        Self { names: Registry::new(2), rows: vec![T::default()] }
+        Self { names: Registry::new(2), rows: vec![T::default()], refused: false }
     }
 }
 
 impl<T: Default> Named<T> {
-    /// The slot of `name`; that of `(other)` where no more names fit.
-    pub fn slot(&mut self, name: &str) -> usize {
+    /// Whether these can be: a name for each row, and no more of them than are remembered.
+    fn are_plausible(&self) -> bool {
+        rows_fit(&self.names, self.rows.len())
+    }
+
+    /// The slot of `name`; that of `(other)` where no more names fit. The last places are kept for names that are `known` by
+    /// the configuration or as Postfix's own: what somebody makes up does not hide them.
+    pub fn slot(&mut self, name: &str, known: bool) -> usize {
+        if !known && self.rows.len() > NAMES - KEPT && !self.has(name) {
+            self.refused = true;
+            return 0;
+        }
         let slot = self.names.index(name).map_or(0, |index| index as usize - 1);
+        self.refused |= slot == 0;
         if slot >= self.rows.len() {
             self.rows.resize_with(slot + 1, T::default);
         }
@@ -274,23 +291,39 @@ impl<T: Default> Named<T> {
     }
 }
 
+/// Whether a state that was saved can have so many rows for these names. A row stands at its index, so one absurd index would
+/// be all of the memory.
+pub(super) fn rows_fit(names: &Registry, rows: usize) -> bool {
+    let given = names.given();
+    rows <= NAMES + 1 && given.start == 2 && usize::try_from(given.end).is_ok_and(|end| end <= NAMES + 2)
+}
+
 /// postfixDsnTable: `(class × 1000 + subject) × 1000 + detail` → deliveries.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Dsn(pub FxHashMap<u32, u64>);
 
 impl Dsn {
-    /// So many codes of their own; three more rows are kept for the rest of each class.
-    const CODES: usize = 61;
+    fn is_registered(code: u32) -> bool {
+        let (subject, detail) = (code / 1_000 % 1_000, code % 1_000);
+        usize::try_from(subject).is_ok_and(|subject| Self::DETAILS.get(subject).is_some_and(|last| detail <= *last))
+    }
+
+    /// So many codes that no registry knows have a row of their own, first come, first served: any server can make them up. Three
+    /// more rows are for the rest of each class.
+    const ODD: usize = 61;
+    /// The greatest detail of each subject from 0 to 7 in IANA's registry (RFC 3463, RFC 5248). These always have their rows.
+    const DETAILS: [u32; 8] = [0, 10, 4, 5, 7, 7, 10, 30];
 
     /// So many deliveries ended with this code.
     pub fn count(&mut self, [class, subject, detail]: [u32; 3], times: u64) {
         let code = (class * 1_000 + subject) * 1_000 + detail;
+        let registered = Self::is_registered(code);
         if let Some(count) = self.0.get_mut(&code) {
             *count += times;
             return;
         }
-        let others = self.0.keys().filter(|code| *code % 1_000_000 == 999_999).count();
-        let code = if self.0.len() - others < Self::CODES { code } else { class * 1_000_000 + 999_999 };
+        let odd = || self.0.keys().filter(|code| !Self::is_registered(**code) && **code % 1_000_000 != 999_999).count();
+        let code = if registered || odd() < Self::ODD { code } else { class * 1_000_000 + 999_999 };
         *self.0.entry(code).or_default() += times;
     }
 }
@@ -336,6 +369,31 @@ pub struct State {
     pub ids: Ids,
 }
 
+impl State {
+    /// Whether these numbers can have been counted. A state file is the agent's own, and somebody may have written another one.
+    pub(super) fn is_plausible(&self) -> bool {
+        let named = [
+            self.transports.are_plausible(),
+            self.smtpd.are_plausible(),
+            self.dnsbl.are_plausible(),
+            self.messages.are_plausible(),
+            self.senders.are_plausible(),
+        ];
+        named.into_iter().all(|plausible| plausible) && self.services.len() <= NAMES + 1
+    }
+
+    /// What there are more names of than can have rows.
+    pub(super) fn crowded(&self) -> impl Iterator<Item = &'static str> {
+        let tables = [
+            (self.transports.refused, "delivery services"),
+            (self.smtpd.refused, "SMTP services"),
+            (self.dnsbl.refused, "DNS lists"),
+            (self.messages.refused, "programs"),
+        ];
+        tables.into_iter().filter_map(|(refused, what)| refused.then_some(what))
+    }
+}
+
 /// Processes met in the log, the last 32,768 of them at least.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Pids {
@@ -373,5 +431,32 @@ impl Pids {
     pub fn clear(&mut self) {
         self.young.clear();
         self.old.clear();
+    }
+}
+
+#[cfg(test)]
+mod crowding {
+    use super::*;
+
+    /// 61 codes that a remote server made up hid 2.0.0, and 4,096 labels of somebody's logger(1) every real one.
+    #[test]
+    fn what_somebody_makes_up_hides_nothing() {
+        let mut dsn = Dsn::default();
+        (99..199).for_each(|detail| dsn.count([5, 0, detail], 1));
+        dsn.count([2, 0, 0], 500);
+        dsn.count([4, 4, 1], 3);
+        dsn.count([5, 0, 250], 1);
+        assert_eq!((dsn.0.get(&2_000_000), dsn.0.get(&4_004_001)), (Some(&500), Some(&3)));
+        assert_eq!((dsn.0.len(), dsn.0.get(&5_999_999)), (61 + 3, Some(&40)));
+        let mut rows = Named::<Message>::default();
+        for n in 0..5_000 {
+            let slot = rows.slot(&format!("made up {n}"), false);
+            rows.at(slot).lines += 1;
+        }
+        let real = rows.slot("submission/smtpd", true);
+        assert!(real > 0 && rows.slot("another", false) == 0);
+        assert_eq!(rows.iter().map(|(_, _, message)| message.lines).sum::<u64>(), 5_000);
+        (0..1_000).for_each(|n| assert!(rows.slot(&format!("known {n}"), true) < NAMES + 1));
+        assert_eq!(rows.iter().count(), NAMES + 1);
     }
 }

@@ -525,13 +525,15 @@ impl Engine {
         let reinjects = instance.settings.reinject_labels.iter().any(|l| *l == label);
         let filter = instance.settings.filters.iter().any(|f| f.is_label(label));
         let name = text::name(tag.program);
+        // Anybody may write to the log under any name; master.cf says which ones there are.
+        let named = instance.is_in_master_cf(&text::name(label), &name);
         let service = if label.is_empty() { name.clone() } else { format!("{}/{name}", text::name(label)) };
         let service = match program {
-            Program::Smtpd => instance.state.smtpd.slot(&service),
-            _ if program.delivers() => instance.state.transports.slot(&service),
+            Program::Smtpd => instance.state.smtpd.slot(&service, named),
+            _ if program.delivers() => instance.state.transports.slot(&service, named),
             _ => 0,
         };
-        let message = instance.state.messages.slot(&name);
+        let message = instance.state.messages.slot(&name, named || program != Program::Unknown);
         let entry = instance.serving(&text::name(label), &name).and_then(|entry| u16::try_from(entry).ok());
         Resolved::Ours(Sender { instance: position, program, message, service, reinjects, filter, entry })
     }
@@ -573,6 +575,12 @@ impl Instance {
         let named = || services().find(|(_, s)| s.name == label);
         let nameless = || services().find(|(_, s)| s.label.is_none());
         labelled().or_else(named).or_else(nameless).or_else(|| services().next()).map(|(n, _)| n)
+    }
+
+    /// Whether an entry of master.cf logs like this.
+    fn is_in_master_cf(&self, label: &str, program: &str) -> bool {
+        let named = |s: &Service| label.is_empty() || s.label.as_deref() == Some(label) || s.name == label;
+        self.settings.services.iter().any(|service| service.program == program && named(service))
     }
 
     /// The events of an entry of master.cf; of what is not known by `name`.

@@ -95,6 +95,14 @@ impl Entry {
     }
 }
 
+/// For the fuzzer: the line of an entry.
+#[cfg(fuzzing)]
+pub(super) fn line(json: &[u8]) -> Option<Vec<u8>> {
+    let entry = serde_json::from_slice::<Entry>(json).ok()?;
+    let _ = entry.written();
+    Some(entry.line())
+}
+
 /// A followed journal.
 pub(super) struct Journal {
     program: PathBuf,

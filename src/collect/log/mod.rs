@@ -57,7 +57,7 @@ use super::{
     Collector, Context, Next, Registration,
     health::{Condition, Severity, Source, SourceKind, Status, Subject},
     instance::{Instance, UNKNOWN, names_of_0_1_0},
-    registry::Registry,
+    registry::{NAMES, Registry},
 };
 use crate::{
     config::LogStart,
@@ -83,8 +83,11 @@ pub static REGISTRATION: Registration = Registration {
 
 /// How often the logs are looked at.
 const TICK: Duration = Duration::from_millis(250);
-/// Saved at least so often while anything changes.
+/// Saved so often while anything changes, unless the state is large.
 const SAVE: Duration = Duration::from_secs(10);
+/// No more octets than these are written in a minute: with all queue ids remembered the state has some 10 MB, and every ten
+/// seconds that would be 75 GB a day. What was not saved is read again from the log after a crash, exactly once as well.
+const SAVED_A_MINUTE: u64 = 4 << 20;
 /// Health hears of success so often.
 const REPORT: Duration = Duration::from_secs(2);
 /// Without news published so often: sessions end without a line, hours pass.
@@ -96,6 +99,12 @@ const TWINS: Duration = Duration::from_secs(60);
 const APART: u8 = 4;
 /// So much is read of one stream before the others have their turn and a stop is noticed.
 const SLICE: usize = 8 << 20;
+
+/// How long nothing is saved after so many octets were.
+fn pause(octets: usize) -> Duration {
+    let octets = u64::try_from(octets).unwrap_or(u64::MAX);
+    SAVE.max(Duration::from_millis(octets.saturating_mul(60_000) / SAVED_A_MINUTE))
+}
 
 /// Seconds since 1970.
 pub(crate) fn now() -> i64 {
@@ -124,6 +133,10 @@ pub struct LogCollector {
     dirty: bool,
     changed: bool,
     saved_at: Instant,
+    /// Octets of what was saved last.
+    saved_octets: usize,
+    /// A log was rotated since: what it was is not there for ever.
+    rotated: bool,
     save_error: Option<String>,
     published_at: Option<Instant>,
     published_in: Duration,
@@ -196,6 +209,8 @@ impl LogCollector {
             dirty: false,
             changed: true,
             saved_at: now,
+            saved_octets: 0,
+            rotated: false,
             save_error: None,
             published_at: None,
             published_in: Duration::ZERO,
@@ -398,6 +413,7 @@ impl LogCollector {
                 self.dirty = true;
             }
             let new = before != stream.source.counters;
+            self.rotated |= progress.rotations > 0;
             self.dirty |= new || progress.bytes > 0;
             self.changed |= new || status != stream.status();
             more |= progress.bytes >= SLICE || (progress.bytes > 0 && !stream.caught_up) || stream.is_awaited();
@@ -500,7 +516,16 @@ impl LogCollector {
             let refused =
                 refused.map(|s| condition(format!("{}: {}", s.origin.name(), s.complaint().unwrap_or_default())));
             let warned = self.streams.iter().filter_map(|s| s.warning()).map(|text| condition(text.to_owned()));
-            let conditions = unsaved.chain(refused).chain(warned).collect();
+            let crowded = self.engine.instances.iter().flat_map(|instance| {
+                let name = &instance.settings.name;
+                instance.state.crowded().map(move |what| {
+                    condition(format!(
+                        "{name}: its log names more {what} than the {NAMES} that can have rows; those that came last count as \
+                         (other): look there for names that are none"
+                    ))
+                })
+            });
+            let conditions = unsaved.chain(refused).chain(warned).chain(crowded).collect();
             self.context.health.conditions("log", conditions);
         }
     }
@@ -612,6 +637,8 @@ impl LogCollector {
             instance.state = self.absent.by_index.remove(index).unwrap_or_default();
         }
         streams.iter().for_each(|name| drop(self.absent.streams.remove(name)));
+        self.saved_octets = encoded.as_ref().map_or(0, Vec::len);
+        self.rotated = false;
         let result =
             encoded.and_then(|bytes| self.context.state.save_bytes(FILE, VERSION, &bytes).map_err(|e| e.to_string()));
         self.saved_at = Instant::now();
@@ -668,7 +695,8 @@ impl Collector for LogCollector {
         }
         self.report();
         self.publish();
-        if self.dirty && self.saved_at.elapsed() >= SAVE {
+        let pause = if self.rotated { SAVE } else { pause(self.saved_octets) };
+        if self.dirty && self.saved_at.elapsed() >= pause {
             self.save();
         }
         if more { Next::Again } else { Next::After(TICK) }
@@ -686,3 +714,31 @@ mod tests;
 
 #[cfg(test)]
 mod repeated_tests;
+
+/// For the fuzzer: a state as it may have been saved, lines that are counted on it, and the tables it makes.
+#[cfg(fuzzing)]
+pub fn resume(state: &[u8], lines: &[u8]) {
+    let Some(everything) = Everything::decode(state) else { return };
+    let mut engine = Engine::new(Options { discover: true, ..Options::default() });
+    engine.now = 1_700_000_000;
+    for (index, state) in everything.by_index {
+        let name = format!("postfix-{index}");
+        engine.add(engine::Settings { syslog_name: name.clone(), name, index, ..engine::Settings::default() }, state);
+    }
+    for stream in everything.streams.into_values() {
+        let mut source = engine::Source { counters: stream.counters, previous: stream.previous, ..Default::default() };
+        engine.chunk(&mut source, lines);
+    }
+    drop(publish::fragments(&engine, |_| true, &[], 20));
+    for instance in &engine.instances {
+        let (mut totals, mut bytes) = (everything.totals, Vec::new());
+        totals.add(&instance.state.totals_seen, &Totals::of(&instance.state));
+        instance.state.ids.save(&mut bytes);
+    }
+}
+
+/// For the fuzzer: what is made of an entry of the journal.
+#[cfg(fuzzing)]
+pub fn journal_entry(json: &[u8]) -> Option<Vec<u8>> {
+    journal::line(json)
+}

@@ -1,5 +1,6 @@
 //! Who authenticated and sent how much in the last hour: the account somebody stole.
 
+use super::counters::rows_fit;
 use crate::collect::registry::{NAMES, OTHER, OTHER_NAME, Registry};
 use serde::{Deserialize, Serialize};
 
@@ -88,6 +89,11 @@ pub struct Sender {
 }
 
 impl Senders {
+    /// See [`State::is_plausible`](super::counters::State).
+    pub(super) fn are_plausible(&self) -> bool {
+        rows_fit(&self.names, self.hours.len())
+    }
+
     /// `name` authenticated and begins so many messages. Returns its slot.
     pub fn message(&mut self, name: &str, now: i64, times: u64) -> u16 {
         let slot = self.names.index(name).map_or(0, |index| index as usize - 1);

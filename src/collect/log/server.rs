@@ -203,7 +203,8 @@ impl Instance {
         let Some(list) = list else { return 0 };
         let name = super::reject::list_name(list, &self.settings.dnsbl);
         let configured = self.settings.dnsbl.as_ref().is_none_or(|lists| lists.iter().any(|l| l.shown == name));
-        if trusted || configured || self.state.dnsbl.has(&name) { self.state.dnsbl.slot(&name) } else { 0 }
+        let known = self.settings.dnsbl.is_some() && configured;
+        if trusted || configured || self.state.dnsbl.has(&name) { self.state.dnsbl.slot(&name, known) } else { 0 }
     }
 
     /// cleanup: every message passes here.

@@ -150,6 +150,47 @@ fn counts_go_on_through_restarts_and_kills() {
     assert_eq!(host.number("postfixLogFileGaps", &[1]), Some(0));
 }
 
+/// With all queue ids remembered it was 8.65 MB every ten seconds, 75 GB a day.
+#[test]
+fn a_large_state_is_saved_less_often() {
+    assert_eq!((pause(0), pause(600_000)), (SAVE, SAVE));
+    for octets in [0, 170_000, 700_000, 8_650_000, 64 << 20] {
+        let a_minute = octets as u64 * 60_000 / u64::try_from(pause(octets).as_millis()).unwrap();
+        assert!(a_minute <= SAVED_A_MINUTE + 1_000, "{octets} octets: {a_minute} a minute");
+    }
+}
+
+/// Real lines of mail that an access rule and a header check threw away: what is remembered of it is nothing.
+#[test]
+fn what_was_thrown_away_gives_its_id_back() {
+    let mut host = Host::new(&[("postfix", "postfix", &["log"])]);
+    host.log("log", &[]);
+    let mut agent = host.agent();
+    run_once(&mut agent);
+    let lines = [
+        "postfix/smtpd[8]: connect from unknown[127.0.0.1]",
+        "postfix/smtpd[8]: NOQUEUE: discard: RCPT from unknown[127.0.0.1]: <d@sink.example>: Recipient address policy discard; from=<bob@sink.example> to=<d@sink.example> proto=ESMTP helo=<vm>",
+        "postfix/smtpd[8]: C754EB6606: client=unknown[127.0.0.1]",
+        "postfix/smtpd[8]: disconnect from unknown[127.0.0.1] ehlo=1 mail=1 rcpt=1 data=1 quit=1 commands=5",
+        "postfix/smtpd[8]: connect from unknown[127.0.0.1]",
+        "postfix/smtpd[8]: 37BB5B6611: client=unknown[127.0.0.1]",
+        "postfix/cleanup[9]: 37BB5B6611: discard: header Subject: discard-me from unknown[127.0.0.1]; from=<bob@sink.example> to=<a@sink.example> proto=ESMTP helo=<vm>",
+        "postfix/smtpd[8]: disconnect from unknown[127.0.0.1] ehlo=1 mail=1 rcpt=1 data=1 quit=1 commands=5",
+        // Broken off after RCPT, three ways.
+        "postfix/smtpd[8]: connect from unknown[127.0.0.1]",
+        "postfix/smtpd[8]: 47BB5B6611: client=unknown[127.0.0.1]",
+        "postfix/smtpd[8]: 57BB5B6611: client=unknown[127.0.0.1]",
+        "postfix/smtpd[8]: lost connection after RCPT from unknown[127.0.0.1]",
+        "postfix/smtpd[8]: disconnect from unknown[127.0.0.1] ehlo=1 mail=2 rcpt=2 rset=1 commands=6",
+    ];
+    for _ in 0..50 {
+        host.log("log", &lines);
+    }
+    another(&mut agent);
+    assert_eq!(host.number("postfixMailDiscarded", &[1]), Some(100));
+    assert_eq!(agent.engine.instances[0].state.ids.len(), 0);
+}
+
 #[test]
 fn a_gap_moves_counters_since() {
     let mut host = Host::new(&[("postfix", "postfix", &["mail.log"])]);

@@ -70,14 +70,16 @@ impl Counters {
         }
     }
 
-    /// Gives up what was sent too long ago; says whether there was any.
+    /// Gives up what was sent too long ago; says whether there was any. What was sent far in the future was so by a clock that
+    /// was wrong: it is nothing that was lost, and nothing to wait for.
     pub(super) fn give_up(&mut self, lost_after: Duration, now: u64) -> bool {
         let before = self.pending.len();
         // A clock that was set back makes nothing older.
         self.pending.retain(|stamp| stamp.sent.saturating_add(lost_after.as_secs()) > now);
         let lost = before - self.pending.len();
         self.lost += lost as u64;
-        lost > 0
+        self.pending.retain(|stamp| stamp.sent <= now.saturating_add(lost_after.as_secs()));
+        before > self.pending.len()
     }
 }
 

@@ -37,7 +37,7 @@ const QUICK: Duration = Duration::from_millis(500);
 #[derive(Default)]
 pub(super) struct Listing {
     /// What was in maildrop and incoming at the last reading, and since when we saw it there: showq does not tell.
-    passing: FxHashMap<u64, i64>,
+    passing: FxHashMap<u64, Instant>,
 }
 
 impl Listing {
@@ -86,8 +86,8 @@ fn moved(queue_directory: &Path) -> [Option<(i64, i64)>; 2] {
 struct Count<'a> {
     clock: Clock,
     /// Of the last reading, and of this one.
-    passed: &'a FxHashMap<u64, i64>,
-    passing: FxHashMap<u64, i64>,
+    passed: &'a FxHashMap<u64, Instant>,
+    passing: FxHashMap<u64, Instant>,
     queues: [Queue; 7],
     names: Domains,
     waiting: Vec<Waiting>,
@@ -121,7 +121,7 @@ struct Current {
 }
 
 impl<'a> Count<'a> {
-    fn new(passed: &'a FxHashMap<u64, i64>) -> Self {
+    fn new(passed: &'a FxHashMap<u64, Instant>) -> Self {
         Self {
             clock: Clock::now(),
             passed,
@@ -217,9 +217,10 @@ impl Visitor for Count<'_> {
         let mut since = arrival;
         if matches!(queue, QueueKind::Maildrop | QueueKind::Incoming) {
             let key = id ^ queue as u64;
-            since = self.passed.get(&key).copied().unwrap_or(self.clock.wall).max(arrival);
+            let seen = self.passed.get(&key).copied();
+            since = seen.map_or(self.clock.wall, |seen| self.clock.wall_at(seen)).max(arrival);
             if self.passing.len() < PASSING {
-                self.passing.insert(key, since);
+                self.passing.insert(key, seen.unwrap_or_else(|| self.clock.instant(self.clock.wall)));
             }
         }
         let row = &mut self.queues[queue.position()];
@@ -383,7 +384,7 @@ mod tests {
             unreadable: false,
         };
         let none = FxHashMap::default();
-        let oldest = |passed: &FxHashMap<u64, i64>, queue| {
+        let oldest = |passed: &FxHashMap<u64, Instant>, queue| {
             let mut count = Count::new(passed);
             count.message(&message(queue));
             let passing = count.passing.clone();
@@ -391,9 +392,37 @@ mod tests {
         };
         let (age, mut passing) = oldest(&none, QueueKind::Maildrop);
         assert!(age <= 0, "first seen now: {age}");
-        passing.values_mut().for_each(|since| *since -= 700);
+        passing.values_mut().for_each(|since| *since = since.checked_sub(Duration::from_secs(700)).unwrap());
         assert!(oldest(&passing, QueueKind::Maildrop).0 >= 699, "it stayed");
         assert!(oldest(&passing, QueueKind::Incoming).0 <= 0, "it went on");
         assert!(oldest(&passing, QueueKind::Deferred).0 >= 172_800, "there it may stay");
+    }
+
+    /// The clock was ten years ahead, or at 1970, when a message was seen first: its stay is told by time that passed.
+    #[test]
+    fn a_step_of_the_clock_moves_no_stay() {
+        let message = |arrival| Message {
+            queue: Some(QueueKind::Incoming),
+            id: b"AB12",
+            arrival: Some(arrival),
+            size: 1,
+            forced_expire: false,
+            sender: b"a@b",
+            unreadable: false,
+        };
+        let now = Clock::now();
+        let none = FxHashMap::default();
+        for (wall, arrival) in [(now.wall + 315_360_000, now.wall - 10_000), (10, 5)] {
+            let mut count = Count::new(&none);
+            count.clock.wall = wall;
+            count.message(&message(arrival));
+            let mut passing = count.passing;
+            passing.values_mut().for_each(|since| *since = since.checked_sub(Duration::from_secs(700)).unwrap());
+            let mut later = Count::new(&passing);
+            later.message(&message(arrival));
+            let since = later.finish(Format::Attributes, &Wanted::new(1)).queue(QueueKind::Incoming).unwrap().oldest;
+            let age = Clock::now().wall - since.unwrap();
+            assert!((699..=705).contains(&age), "{wall}: {age}");
+        }
     }
 }

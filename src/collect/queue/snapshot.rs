@@ -27,6 +27,12 @@ impl Clock {
         self.instant.checked_add(away).unwrap_or(self.instant)
     }
 
+    /// When a moment that was seen is by the clock of now.
+    pub(super) fn wall_at(&self, seen: Instant) -> i64 {
+        let age = self.instant.saturating_duration_since(seen).as_secs();
+        self.wall.saturating_sub(i64::try_from(age).unwrap_or(i64::MAX))
+    }
+
     /// The monotonic moment of an arrival; arrivals in the future have age 0.
     pub(super) fn instant(&self, arrival: i64) -> Instant {
         let age = Duration::from_secs(u64::try_from(self.wall.saturating_sub(arrival)).unwrap_or(0));

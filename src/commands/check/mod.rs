@@ -90,7 +90,9 @@ pub(super) fn run(args: &Check) -> Result<ExitCode, Failure> {
     let tree = if let ask::Seen::Tree(tree) = &seen { Some(tree) } else { None };
     findings.push(agent(&runs, tree));
     findings.push(snmpd(&config, &session, !runs.is_empty() || tree.is_some(), &conf));
-    findings.extend(once.context.state.refused().map(|e| Finding::wrong("state", "state directory", &e.to_string())));
+    let state = &once.context.state;
+    let bad = state.refused().into_iter().chain(state.unreadable());
+    findings.extend(bad.map(|e| Finding::wrong("state", "state directory", &e.to_string())));
     probes::probes(&config, &mut findings);
     sources::sources(&once.context, &dictionary, &view, &mut findings);
     let instances = once.context.instances.current();
@@ -174,6 +176,10 @@ fn state(config: &Config) -> Finding {
                 matches!(&e, StateError::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied);
             let chown = format!("chown -R {}:{} {quoted}", advice::user(), advice::group());
             Finding::wrong(id, subject, &e.to_string()).with(denied.then_some(chown))
+        }
+        Err(e @ StateError::Foreign { .. }) => {
+            let chown = format!("chown -R {}:{} {quoted}", advice::user(), advice::group());
+            Finding::wrong(id, subject, &e.to_string()).with(Some(chown))
         }
         Err(e) => Finding::wrong(id, subject, &e.to_string()),
     }

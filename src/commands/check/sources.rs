@@ -87,9 +87,11 @@ pub(super) fn sources(context: &Context, dictionary: &Dictionary, view: &View, f
             findings.push(Finding::note(id, &report.name, &report.remark));
         }
     }
-    findings.extend(context.state.damaged().iter().map(|text| Finding::wrong("state", "state directory", text)));
-    // Those of the state were looked for before every file of it had been read.
-    for condition in conditions.into_iter().filter(|condition| condition.subject != Subject::State) {
+    // Asked again: every file of the state has been read by now.
+    let damaged = context.state.damaged();
+    findings.extend(damaged.iter().map(|text| Finding::wrong("state", "state directory", text)));
+    let told = |condition: &Condition| condition.subject == Subject::State && damaged.contains(&condition.text);
+    for condition in conditions.into_iter().filter(|condition| !told(condition)) {
         let mark = if condition.severity == Severity::Unknown { Mark::Note } else { Mark::Wrong };
         let (id, subject) = match condition.subject {
             Subject::InstanceDown => ("instance-down", "instance"),

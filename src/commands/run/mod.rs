@@ -25,7 +25,6 @@ use rustix::{
     thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities},
 };
 use std::{
-    io,
     path::Path,
     process::ExitCode,
     sync::{Arc, atomic::Ordering},
@@ -35,7 +34,6 @@ use std::{
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::oneshot,
-    task::{JoinError, spawn_blocking},
 };
 
 /// Serves until SIGTERM or SIGINT.
@@ -79,6 +77,8 @@ struct Signals {
     term: Signal,
     int: Signal,
     hup: Signal,
+    /// A file that may not become larger is an error to be told, and not the end, which is what this signal does unheard.
+    _too_large: Signal,
 }
 
 impl Signals {
@@ -88,12 +88,13 @@ impl Signals {
             term: handler(SignalKind::terminate())?,
             int: handler(SignalKind::interrupt())?,
             hup: handler(SignalKind::hangup())?,
+            _too_large: handler(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?,
         })
     }
 
     /// Whatever comes first: whether it is SIGHUP.
     async fn reload_or_end(&mut self) -> bool {
-        let Self { term, int, hup } = self;
+        let Self { term, int, hup, .. } = self;
         tokio::select! {
             _ = term.recv() => tracing::info!("SIGTERM"),
             _ = int.recv() => tracing::info!("SIGINT"),
@@ -115,16 +116,16 @@ impl Signals {
         &mut self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<Option<T>, Failure> {
+        let (sender, result) = oneshot::channel();
+        // Nobody may be waiting any more.
+        let work = move || drop(sender.send(work()));
+        let started = thread::Builder::new().name("reading".into()).spawn(work);
+        started.map_err(|e| Failure::System("cannot start a thread", e))?;
         tokio::select! {
-            result = spawn_blocking(work) => result.map(Some).map_err(lost),
+            result = result => result.map(Some).map_err(|_| Failure::Ended("reading".into())),
             () = self.end() => Ok(None),
         }
     }
-}
-
-/// The thread that read panicked.
-fn lost(error: JoinError) -> Failure {
-    Failure::System("a file could not be read", io::Error::other(error))
 }
 
 async fn serve(file: Option<&Path>, signals: &mut Signals) -> Result<(), Failure> {
