@@ -160,7 +160,8 @@ impl Watch {
             assert_eq!(seen, expected.map(|v| Some(v as u32)), "instance {instance}, {queue}");
             let age = i64::from(age.unwrap());
             assert!((age - oldest).abs() <= 2, "{queue}: {age} s, postqueue says {oldest} s");
-            let ages = there.iter().map(|m| now - m.arrival_time).map(|age| age.min(if passing { oldest } else { age }));
+            let ages =
+                there.iter().map(|m| now - m.arrival_time).map(|age| age.min(if passing { oldest } else { age }));
             let average = ages.sum::<i64>() / (there.len() as i64).max(1);
             let [seen, largest] = [11, 12].map(|column| self.gauge(&[1, 4, 1, 1, column, instance, kind(queue)]));
             assert!((i64::from(seen.unwrap()) - average).abs() <= 2, "{queue}: {seen:?} s on average, and {average} s");

@@ -144,8 +144,14 @@ mod tests {
     fn real_ones() {
         let cases = [
             ("connect to 127.0.0.1[127.0.0.1]:2525: Connection refused", "connect to: Connection refused"),
-            ("connect to mx.x.example[192.0.2.1]:25: Connection timed out", "connect to mx.x.example: Connection timed out"),
-            ("connect to mx1.x.test[2001:db8::1]:25: Network is unreachable", "connect to mx#.x.test: Network is unreachable"),
+            (
+                "connect to mx.x.example[192.0.2.1]:25: Connection timed out",
+                "connect to mx.x.example: Connection timed out",
+            ),
+            (
+                "connect to mx1.x.test[2001:db8::1]:25: Network is unreachable",
+                "connect to mx#.x.test: Network is unreachable",
+            ),
             (
                 "delivery temporarily suspended: connect to mx.x[192.0.2.1]:25: Connection refused",
                 "connect to mx.x: Connection refused",

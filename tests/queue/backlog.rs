@@ -2,9 +2,7 @@
 //! still.
 
 use super::{Silent, Watch, find, now, qshape_by};
-use crate::common::{
-    self, Fate, QueuedMessage, TestAgent, TestPostfix, TestSnmpd, Value as TestValue, oid, wait_for,
-};
+use crate::common::{self, Fate, QueuedMessage, TestAgent, TestPostfix, TestSnmpd, Value as TestValue, oid, wait_for};
 use postfix_agentx::{
     config::QueueSource,
     postfix::{defer_reason::DeferReason, reason::Cause, reason_text},
@@ -160,7 +158,8 @@ fn why_each_domain_waits_and_who_sent_it() {
                 m.queue_name == "deferred" && m.recipients.iter().any(|r| r.address.ends_with(&format!("@{domain}")))
             };
             let listed = postfix.postqueue_json();
-            let files = listed.iter().filter(waits).map(|m| find(&postfix.queue_directory().join("deferred"), &m.queue_id));
+            let files =
+                listed.iter().filter(waits).map(|m| find(&postfix.queue_directory().join("deferred"), &m.queue_id));
             let first = files.map(|file| fs::metadata(file).unwrap().mtime() - now()).min();
             assert_eq!(why.retry.is_some(), spool && first.is_some(), "{domain}, {source:?}");
             if let (Some(retry), Some(first)) = (why.retry, first) {
@@ -219,10 +218,10 @@ fn a_queue_that_stands_still_is_told_until_it_moves() {
     assert!(value("postfixQueueAverageAge", &[1, 4]).number().is_some_and(|age| age < 600));
     agent.set_config(&format!("{config}privacy: true\nhealth: {{ queue_stands_still: never }}\n"));
     agent.signal(Signal::HUP);
-    wait_for("names to go", common::PATIENCE, || {
-        value("postfixQueueSenderName", &[1, 2]).is_exception().then_some(())
-    });
-    assert!(value("postfixDomainReasonText", &[1, 2]).is_exception() && value("postfixDomainName", &[1, 2]).is_exception());
+    wait_for("names to go", common::PATIENCE, || value("postfixQueueSenderName", &[1, 2]).is_exception().then_some(()));
+    assert!(
+        value("postfixDomainReasonText", &[1, 2]).is_exception() && value("postfixDomainName", &[1, 2]).is_exception()
+    );
     assert_eq!(value("postfixQueueSenderName", &[1, 1]).text().as_deref(), Some("postfix (other)"));
     assert_eq!(value("postfixDomainReason", &[1, 2]).number(), Some(1), "a class names nobody");
     // Nobody wants to know.

@@ -5,10 +5,7 @@
 //! active queue gets smaller or the deferred one larger: then somebody works there, and the log only does not show it.
 
 use super::{Condition, Severity, SourceKind, Status, Subject};
-use crate::{
-    collect::published::Published,
-    postfix::queue::QueueKind,
-};
+use crate::{collect::published::Published, postfix::queue::QueueKind};
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
@@ -149,9 +146,8 @@ mod tests {
         let mut standstill = Standstill::new(Some(Duration::from_secs(600)));
         let begun = Instant::now();
         let still = Seen { done: [5; DONE.len()], active: 3, deferred: 8 };
-        let mut at = |seconds, seen| {
-            standstill.step(1, seen, begun + Duration::from_secs(seconds)).map(|still| still.as_secs())
-        };
+        let mut at =
+            |seconds, seen| standstill.step(1, seen, begun + Duration::from_secs(seconds)).map(|still| still.as_secs());
         assert_eq!([at(0, Some(still)), at(300, Some(still)), at(600, Some(still))], [Some(0), Some(300), Some(600)]);
         // More mail comes in, some of the deferred becomes active: nothing gets done by that.
         let more = Seen { active: 7, deferred: 4, ..still };

@@ -50,11 +50,14 @@ pub(super) fn mails() -> impl Strategy<Value = Vec<Mail>> {
         (0..count).map(one).collect::<Vec<_>>()
     });
     let mail = (select(&QUEUES[..]), select(&SENDERS[..]), recipients);
-    vec(mail.prop_map(|(queue, sender, mut recipients)| {
-        // What is nowhere but in deferred has no log.
-        recipients.iter_mut().filter(|_| queue != QueueKind::Deferred).for_each(|(_, reason)| *reason = None);
-        Mail { queue, sender, recipients }
-    }), 0..25)
+    vec(
+        mail.prop_map(|(queue, sender, mut recipients)| {
+            // What is nowhere but in deferred has no log.
+            recipients.iter_mut().filter(|_| queue != QueueKind::Deferred).for_each(|(_, reason)| *reason = None);
+            Mail { queue, sender, recipients }
+        }),
+        0..25,
+    )
 }
 
 /// Whether a reading says what the mail is. `spool`: of a spool; `complete`: with its reasons.
@@ -122,12 +125,7 @@ fn first(counts: &BTreeMap<(DeferReason, String), u64>) -> Option<(DeferReason, 
     Some((class, text.clone()))
 }
 
-fn rows(
-    what: &str,
-    seen: &Backlog,
-    expected: &BTreeMap<String, Waiting>,
-    size: fn(&Waiting) -> (u32, u32),
-) {
+fn rows(what: &str, seen: &Backlog, expected: &BTreeMap<String, Waiting>, size: fn(&Waiting) -> (u32, u32)) {
     let mut other = Waiting::default();
     let smallest = seen.top.iter().map(|(_, waiting)| size(waiting).0).min().unwrap_or(0);
     for (name, waiting) in expected {

@@ -398,8 +398,7 @@ impl Spool {
         if !complete {
             (snapshot.reasons, snapshot.why) = (None, None);
         }
-        snapshot.swept =
-            self.directories.values().filter(|d| !d.entries.is_empty()).filter_map(|d| d.looked_at).min();
+        snapshot.swept = self.directories.values().filter(|d| !d.entries.is_empty()).filter_map(|d| d.looked_at).min();
         snapshot
     }
 

@@ -249,7 +249,8 @@ fn domain_table(context: &Context) -> Vec<(String, u32, u32)> {
 fn the_largest_domain_has_its_name_however_many_came_before() {
     let (showq, state) = (Showq::new(), tempfile::tempdir().unwrap());
     let mut context = context(state.path());
-    context.config = Arc::new(Config { queue: crate::config::QueueTables { domains: 1_000, senders: 20 }, ..Config::default() });
+    context.config =
+        Arc::new(Config { queue: crate::config::QueueTables { domains: 1_000, senders: 20 }, ..Config::default() });
     let mut collector = watch(&context, &[showq.dir.path()]);
     for batch in 0..5 {
         let recipients: Vec<String> = (0..900).map(|n| format!("a@d{n}.batch{batch}.example")).collect();

@@ -77,9 +77,12 @@ const MIB_2: &str = "1.3.6.1.2.1";
 #[test]
 fn every_object_it_reads_exists() {
     let columns: Vec<_> = catalogue().iter().flat_map(|table| table.columns()).map(|c| c.name).collect();
-    for file in
-        [include_str!("mod.rs"), include_str!("../published.rs"), include_str!("groups.rs"), include_str!("librenms.rs")]
-    {
+    for file in [
+        include_str!("mod.rs"),
+        include_str!("../published.rs"),
+        include_str!("groups.rs"),
+        include_str!("librenms.rs"),
+    ] {
         let descriptor = |word: &&str| word.starts_with("postfix") && word.chars().any(char::is_uppercase);
         for name in file.split('"').filter(descriptor) {
             assert!(columns.contains(&name), "{name}");

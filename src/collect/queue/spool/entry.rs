@@ -1,10 +1,10 @@
 //! What is remembered of one queue file: 32 octets.
 
+pub(super) use super::super::snapshot::seconds;
 use super::super::{
     domains::{self, Domain},
     reasons::{self, Text, Why},
 };
-pub(super) use super::super::snapshot::seconds;
 use rustc_hash::FxHasher;
 use rustix::fs::Stat;
 use std::hash::Hasher;

@@ -293,9 +293,16 @@ fn domains_and_reasons_of_all_shapes() {
     fake.put("deferred/A/A0002", &["a@one.example", "b@two.example", "c@one.example"]);
     fs::create_dir_all(fake.path("defer/A")).unwrap();
     let refused = "reason=connect to x[192.0.2.1]:25: Connection refused\n";
-    fs::write(fake.path("defer/A/A0001"), format!("recipient=a@one.example\n{refused}\nrecipient=b@one.example\n{refused}\n")).unwrap();
-    fs::write(fake.path("defer/A/A0002"), format!("recipient=a@one.example\n{refused}\nrecipient=b@two.example\nreason=x timed out\n\n"))
-        .unwrap();
+    fs::write(
+        fake.path("defer/A/A0001"),
+        format!("recipient=a@one.example\n{refused}\nrecipient=b@one.example\n{refused}\n"),
+    )
+    .unwrap();
+    fs::write(
+        fake.path("defer/A/A0002"),
+        format!("recipient=a@one.example\n{refused}\nrecipient=b@two.example\nreason=x timed out\n\n"),
+    )
+    .unwrap();
     fake.age();
     let mut spool = fake.spool();
     let envelopes = spool.read(&Wanted::new(1, 1), Duration::from_secs(300)).unwrap();
