@@ -121,31 +121,36 @@ impl Texts {
     }
 }
 
-type OfClass = (u64, Option<(Arc<str>, u64)>);
-
 /// What the recipients of one row wait for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Reasons {
-    /// By class: how many, and the text that most of those have, with their number.
     classes: [OfClass; DeferReason::ALL.len()],
+}
+
+/// Those who wait for one class of reasons.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct OfClass {
+    recipients: u64,
+    /// The text that most of them have, and how many.
+    text: Option<(Arc<str>, u64)>,
 }
 
 impl Reasons {
     fn add(&mut self, class: DeferReason, text: Option<&Arc<str>>, recipients: u64) {
         let of = &mut self.classes[class as usize - 1];
-        of.0 += recipients;
+        of.recipients += recipients;
         let Some(text) = text else { return };
         // Among equals the first of the alphabet, so that a row does not change for nothing.
-        let more = of.1.as_ref().is_none_or(|(other, most)| (recipients, other) > (*most, text));
+        let more = of.text.as_ref().is_none_or(|(other, most)| (recipients, other) > (*most, text));
         if more {
-            of.1 = Some((text.clone(), recipients));
+            of.text = Some((text.clone(), recipients));
         }
     }
 
     pub(super) fn merge(&mut self, other: &Self) {
-        for (mine, (recipients, theirs)) in self.classes.iter_mut().zip(&other.classes) {
-            mine.0 += recipients;
-            match (&mut mine.1, theirs) {
+        for (mine, theirs) in self.classes.iter_mut().zip(&other.classes) {
+            mine.recipients += theirs.recipients;
+            match (&mut mine.text, &theirs.text) {
                 (Some((text, count)), Some((same, more))) if text == same => *count += more,
                 (Some((_, count)), Some((_, more))) if more <= count => {}
                 (_, None) => {}
@@ -156,9 +161,9 @@ impl Reasons {
 
     /// The class most of them wait for, and the text most of those have; the first of several that are as many.
     pub(super) fn first(&self) -> Option<(DeferReason, Option<&Arc<str>>)> {
-        let (class, (recipients, text)) =
-            DeferReason::ALL.into_iter().zip(&self.classes).rev().max_by_key(|(_, (recipients, _))| *recipients)?;
-        (*recipients > 0).then(|| (class, text.as_ref().map(|(text, _)| text)))
+        let all = DeferReason::ALL.into_iter().zip(&self.classes).rev();
+        let (class, most) = all.max_by_key(|(_, of)| of.recipients)?;
+        (most.recipients > 0).then(|| (class, most.text.as_ref().map(|(text, _)| text)))
     }
 }
 
