@@ -3,10 +3,11 @@
 # would see on a fresh Debian, and with rpm.
 #
 #   packaging/test.sh [bookworm] [trixie] [rpm]      all of them where none is named
+#   PARTS="upgrade leave" packaging/test.sh trixie   only these after the installation
 #
 # Each runs in a tree of its own, booted in namespaces of its own (mounts, processes, network, cgroups): nothing of it is seen outside,
 # and when its init is gone everything is. Needs root, debootstrap and Debian's archive; trees are kept in target/package-test/*.base.
-set -euo pipefail
+set -Eeuo pipefail
 cd "$(dirname "$0")/.."
 work=${CARGO_TARGET_DIR:-$PWD/target}/package-test
 packages=${CARGO_TARGET_DIR:-$PWD/target}/packages
@@ -100,6 +101,7 @@ end() { # ends what runs, and takes the tree away
 }
 no_process() { [[ $(find "$cgroup" -name cgroup.procs -exec cat {} +) == '' ]]; }
 trap 'end || true' EXIT
+trap 'echo "FAILED: ${BASH_SOURCE[0]}:$LINENO: $BASH_COMMAND" >&2' ERR
 
 wait_for() { # wait_for WHAT SECONDS COMMAND…
     local what=$1 until=$((SECONDS + $2))
@@ -123,7 +125,7 @@ served() { [[ $(property ActiveState) == active && $(property StatusText) == ser
 starts_of_snmpd() { inside 'journalctl -u snmpd -o cat | grep -c "^Started snmpd" || true'; }
 mail() { inside 'for n in 1 2 3; do printf "Subject: $n\n\nx\n" | sendmail root@localhost; done'; }
 named() { inside "snmpget -v2c -c public -Oqv -m POSTFIX-MIB 127.0.0.1 $1"; }
-received() { named postfixTotalReceived.0; }
+received() { named postfixTotalReceived.0 | grep -oE '^[0-9]+'; }
 has_mail() { (($(received) >= 3)); }
 
 snippet=/etc/snmp/snmpd.conf.d/postfix-agentx.conf
@@ -138,6 +140,7 @@ deb() { # deb SUITE
     local begun=$SECONDS
     say "$1: apt-get install ./postfix-agentx.deb, with snmpd and Postfix"
     inside 'cd /root && apt-get install -y -qq ./postfix-agentx_*.deb' >"$tree.install" 2>&1 || { tail -20 "$tree.install"; fail apt-get; }
+    say "$1: installed after $((SECONDS - begun)) s"
     wait_for 'the service' 20 served
     wait_for 'postfixHealth ok' 90 healthy
     say "$1: postfixHealth is ok $((SECONDS - begun)) s after apt-get install began"
@@ -147,10 +150,8 @@ deb() { # deb SUITE
     inside 'postfix-agentx check' >"$tree.check" || { cat "$tree.check"; fail check; }
     tail -1 "$tree.check"
     neighbour
-    unit "$1"
-    faults
-    upgrade
-    leave "$1"
+    local part
+    for part in ${PARTS-unit faults upgrade leave}; do "$part" "$1"; done
     end
     say "$1: done"
 }
