@@ -3,7 +3,7 @@
 //! All counts have 64 bits. Units are those of the objects: messages, recipients, deliveries (one `status=` line),
 //! commands (one refused RCPT, MAIL, …), sessions, events, lines.
 
-use super::{ids::Ids, senders::Senders};
+use super::{clients::Clients, destinations::Destinations, engine::Ranks, ids::Ids, senders::Senders};
 use crate::collect::registry::Registry;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
@@ -243,6 +243,11 @@ impl<T: Default> Named<T> {
         slot
     }
 
+    /// The name of a slot; none of that of `(other)`.
+    pub fn name(&self, slot: usize) -> Option<&str> {
+        self.names.name(u32::try_from(slot + 1).ok()?)
+    }
+
     /// Whether `name` has a slot of its own.
     pub fn has(&self, name: &str) -> bool {
         self.names.get(name).is_some()
@@ -303,6 +308,8 @@ pub struct State {
     /// By postfixDeferReason - 1.
     pub defers: [u64; 13],
     pub senders: Senders,
+    pub destinations: Destinations,
+    pub clients: Clients,
     pub smtpd: Named<Smtpd>,
     pub postscreen: Postscreen,
     /// By postfixRejectReason - 1: temporary, permanent.
@@ -325,6 +332,15 @@ pub struct State {
     /// Saved beside the rest, in binary.
     #[serde(skip)]
     pub ids: Ids,
+}
+
+impl State {
+    /// Takes over how many rows tables of the busiest have, and which rows they always have.
+    pub(super) fn arrange(&mut self, ranks: &Ranks) {
+        self.senders.arrange(ranks.senders, &ranks.users);
+        self.destinations.arrange(ranks.destinations, &ranks.watched, &ranks.aliases);
+        self.clients.arrange(ranks.clients);
+    }
 }
 
 /// Processes met in the log, the last 32,768 of them at least.

@@ -2,7 +2,8 @@
 
 use super::{
     counters::{DELAY_LIMITS, Mail, STAGES},
-    engine::{Instance, Program, Sender},
+    destinations::{Event, Moved},
+    engine::{Instance, Program, Reading, Sender},
     ids::Origin,
 };
 use crate::postfix::{
@@ -93,11 +94,14 @@ impl Instance {
                     mail.received_octets += size;
                     mail.received_recipients += recipients;
                     if sender != 0 {
-                        state.senders.recipients(sender - 1, recipients, now);
+                        state.senders.recipients(sender, recipients, now);
                     }
                 }
                 Some((Origin::Internal, _)) => mail.internal_messages += 1,
                 Some((Origin::Reinjected | Origin::Requeued | Origin::Retry, _)) | None => {}
+            }
+            if rest.starts_with(b"from=<>,") {
+                state.ids.from_nobody(id);
             }
         } else if let Some(status) = returned(rest) {
             match status {
@@ -137,12 +141,12 @@ impl Instance {
         let Some(delivery) = delivery(rest, self.settings.addresses) else { return false };
         let state = &mut self.state;
         let mail = &mut state.mail;
-        let mut aside = Default::default();
+        let (mut aside, mut known, before) = (Default::default(), Default::default(), Moved::of(mail));
         let transport = if sender.program.delivers() { state.transports.at(sender.service) } else { &mut aside };
         transport.connections_reused += u64::from(delivery.reused);
         match delivery.status {
             b"sent" => {
-                let known = state.ids.delivery(id, false);
+                known = state.ids.delivery(id, false);
                 transport.sent += 1;
                 let filter =
                     sender.filter || self.settings.filters.iter().any(|f| f.takes(sender.program, delivery.relay));
@@ -166,7 +170,7 @@ impl Instance {
                 }
             }
             b"deferred" | b"SOFTBOUNCE" => {
-                let known = state.ids.delivery(id, true);
+                known = state.ids.delivery(id, true);
                 transport.deferrals += 1;
                 mail.deferrals += 1;
                 mail.deferred_messages += u64::from(known.newly_deferred);
@@ -177,7 +181,7 @@ impl Instance {
                 state.defers[DeferReason::of(reason) as usize - 1] += 1;
             }
             b"bounced" => {
-                state.ids.delivery(id, false);
+                known = state.ids.delivery(id, false);
                 transport.bounced += 1;
                 mail.bounced += 1;
                 looped(mail, delivery.reason);
@@ -196,6 +200,18 @@ impl Instance {
         if let Some(code) = delivery.dsn {
             state.dsn.count(code);
         }
+        let delivers = sender.program.delivers();
+        state.destinations.delivery(&Event {
+            delivery: &delivery,
+            id,
+            pid: self.reading.pid,
+            speaks: matches!(sender.program, Program::Client | Program::Error),
+            transport: label(state.transports.name(sender.service).filter(|_| delivers).unwrap_or_default()),
+            known,
+            delay: timing(&delivery, known.first)[4],
+            moved: Moved::of(&state.mail).since(before),
+            now: self.reading.now,
+        });
         true
     }
 
@@ -203,14 +219,19 @@ impl Instance {
     /// smtp_trouble.c logs any reason there while another server is left to try.
     pub(super) fn client(&mut self, sender: &Sender, id: Option<QueueId>, rest: &[u8]) -> bool {
         let transport = self.state.transports.at(sender.service);
+        if greeting_failed(rest) || id.is_none() && rest.starts_with(b"connect to ") {
+            transport.connect_failures += 1;
+            let Reading { now, .. } = self.reading;
+            let transport = label(self.state.transports.name(sender.service).unwrap_or_default());
+            self.state.destinations.unreachable(rest, transport, now);
+            return true;
+        }
         if id.is_some() {
-            transport.connect_failures += u64::from(greeting_failed(rest));
             // A delivery line that was cut off is none.
             return !rest.starts_with(b"to=");
         }
-        if rest.starts_with(b"connect to ") || greeting_failed(rest) {
-            transport.connect_failures += 1;
-        } else if let Some(new) = tls_session(rest, b"to ") {
+        if let Some(new) = tls_session(rest, b"to ") {
+            self.state.destinations.session(self.reading.pid, rest);
             transport.tls_connections += u64::from(new);
         } else {
             return CLIENT.iter().any(|word| rest.starts_with(word)) || tls_library(rest);
@@ -422,6 +443,11 @@ fn looped(mail: &mut Mail, reason: &[u8]) {
         || (reason.starts_with(b"mail for ") && has(reason, b" loops back to myself"))
         || reason.starts_with(b"too many hops");
     mail.loops_detected += u64::from(loops);
+}
+
+/// What a service is called: the label where it logs under one, else the program.
+fn label(service: &str) -> &str {
+    service.rsplit_once('/').map_or(service, |(label, _)| label)
 }
 
 /// beforeQueue, inQueue, connect, transmit, total in milliseconds. A retry logs its whole waiting time as time before the

@@ -1,12 +1,13 @@
 //! From counters to rows.
 
 use super::{
+    busiest_tables::{self, Shown},
     counters::DELAY_LIMITS,
     engine::{Engine, Instance},
     reject,
     tables::{
         DEFER_EVENTS, DELAYS, DNSBL, DSN, DelayRow, INSTANCE_LOG, InstanceLog, MAIL, MESSAGES, NamedRow, Of,
-        POSTSCREEN, REJECTS, ReasonRow, SENDERS, SERVICE_EVENTS, SMTPD, ServiceRow, SmtpdRow, TRANSPORTS,
+        POSTSCREEN, REJECTS, ReasonRow, SERVICE_EVENTS, SMTPD, ServiceRow, SmtpdRow, TRANSPORTS,
     },
 };
 use crate::collect::instance::Owner;
@@ -33,13 +34,13 @@ pub(super) fn sessions(instance: &mut Instance) -> Option<FxHashMap<usize, u64>>
     Some(by_slot)
 }
 
-/// All tables with a row an instance, for those that are known. `sessions` by position; `senders` rows of
-/// postfixSenderTable an instance.
+/// All tables with a row an instance, for those that are known. `sessions` by position; `shown` rows
+/// of tables of the busiest.
 pub(super) fn fragments(
     engine: &Engine,
     known: impl Fn(usize) -> bool,
     sessions: &[Option<FxHashMap<usize, u64>>],
-    senders: usize,
+    shown: Shown,
 ) -> Vec<Fragment> {
     let instances =
         || engine.instances.iter().enumerate().filter(|(n, _)| known(*n)).map(|(_, i)| (i.settings.owner(), i));
@@ -59,15 +60,6 @@ pub(super) fn fragments(
     let dsn: Vec<_> = instances()
         .flat_map(|(instance, i)| {
             i.state.dsn.0.iter().map(move |(code, n)| Of { owner: instance.clone(), value: (*code, *n) })
-        })
-        .collect();
-    let busiest: Vec<_> = instances()
-        .flat_map(|(instance, i)| {
-            i.state
-                .senders
-                .busiest(senders, super::now())
-                .into_iter()
-                .map(move |value| Of { owner: instance.clone(), value })
         })
         .collect();
     let mut delays = Vec::new();
@@ -113,12 +105,11 @@ pub(super) fn fragments(
     let transports = named(instances(), |i| &i.state.transports);
     let dnsbl = named(instances(), |i| &i.state.dnsbl);
     let messages = named(instances(), |i| &i.state.messages);
-    vec![
+    let mut fragments = vec![
         INSTANCE_LOG.fragment(&log),
         MAIL.fragment(&mail),
         POSTSCREEN.fragment(&postscreen),
         DSN.fragment(&dsn),
-        SENDERS.fragment(&busiest),
         DELAYS.fragment(&delays),
         DEFER_EVENTS.fragment(&defers),
         REJECTS.fragment(&rejects),
@@ -127,7 +118,9 @@ pub(super) fn fragments(
         DNSBL.fragment(&dnsbl),
         MESSAGES.fragment(&messages),
         SERVICE_EVENTS.fragment(&services),
-    ]
+    ];
+    fragments.extend(busiest_tables::fragments(engine, known, shown));
+    fragments
 }
 
 fn named<'a, T: Default + Clone + 'a>(

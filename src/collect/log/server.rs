@@ -38,6 +38,7 @@ impl Instance {
                 }
                 if rest.starts_with(b"connect from ") {
                     self.state.smtpd.at(by.service).connects += 1;
+                    self.state.clients.connect(&rest[13..], now);
                     if let Some(pid) = pid {
                         // One process serves one client at a time; this bounds what a log full of strange pids can do.
                         if self.state.sessions.len() < 65_536 {
@@ -130,7 +131,7 @@ impl Instance {
         }
         mail.received_smtp += 1;
         let sender = match name {
-            Some(name) => self.state.senders.message(&text::name(name), now).saturating_add(1),
+            Some(name) => self.state.senders.message(&text::name(name), now),
             None => 0,
         };
         self.state.ids.begin(pid, id, Origin::Received, sender);
@@ -143,6 +144,7 @@ impl Instance {
                 let proxy = action == b"proxy-reject";
                 // `proxy-reject: END-OF-MESSAGE: 554 …` has no client; an empty reply is a proxy that hung up.
                 let refused = if proxy { proxied(details) } else { refusal(details) }.unwrap_or_default();
+                self.state.clients.reject(refused.client, self.reading.now);
                 let temporary = refused.temporary.unwrap_or(proxy);
                 let end =
                     [b"END-OF-MESSAGE", &b"DATA"[..], b"BDAT"].iter().any(|stage| refused.stage.starts_with(stage));
@@ -292,6 +294,7 @@ impl Instance {
             p.stress_mode += 1;
         } else if let Some(details) = rest.strip_prefix(b"reject: ") {
             p.rejects += 1;
+            self.state.clients.reject(details, self.reading.now);
             let reply = screened(details);
             p.ports_busy += u64::from(matches!(reply, b"all server ports busy" | b"all screening ports busy"));
             // `550 5.7.1 Service unavailable; client [address] blocked using LIST`, of postscreen's own words.

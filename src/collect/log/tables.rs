@@ -1,16 +1,16 @@
 //! The tables of the log: what a counter is called.
 
 use super::{
+    busiest_tables::{CLIENTS, DESTINATIONS, SENDERS},
     counters::{Dnsbl, Mail, Message, Postscreen, ServiceEvents, Smtpd, Totals, Transport},
     engine::SourceCounters,
-    senders::Sender,
     template::Template,
 };
 use crate::{
     collect::instance::Owner,
     mib::{
         AnyTable,
-        Get::{Age, Counter32, Counter64, DateAndTime, Gauge32, Integer, Personal, Text, Unsigned32},
+        Get::{Age, Counter32, Counter64, DateAndTime, Gauge32, Integer, Text, Unsigned32},
         Index, Table, column, scalars, text,
     },
     smi::{Octets, date_and_time},
@@ -29,6 +29,8 @@ pub static TABLES: &[&dyn AnyTable] = &[
     &DSN,
     &DEFER_EVENTS,
     &SENDERS,
+    &DESTINATIONS,
+    &CLIENTS,
     &SMTPD,
     &POSTSCREEN,
     &REJECTS,
@@ -71,7 +73,7 @@ pub(super) static LOG_FILES: Table<LogFileRow> = Table {
 };
 
 /// The monotonic instant of a wall time; `None` for never.
-fn instant(seconds: i64) -> Option<Instant> {
+pub(super) fn instant(seconds: i64) -> Option<Instant> {
     let since = super::now().checked_sub(seconds).filter(|_| seconds > 0)?;
     let now = Instant::now();
     match u64::try_from(since) {
@@ -350,18 +352,6 @@ pub(super) static DEFER_EVENTS: Table<ReasonRow> = Table {
     columns: &[
         column(1, "postfixDeferEventName", Text(|r| Some(r.owner.row(r.name)))),
         column(2, "postfixDeferEventDeferrals", Counter32(|r| Some(r.counts[0]))),
-    ],
-};
-
-pub(super) static SENDERS: Table<Of<Sender>> = Table {
-    name: "postfixSenderTable",
-    entry: &[1, 5, 6, 1],
-    index: |r| Index::from_slice(&[r.owner.index, r.value.index]),
-    columns: &[
-        column(2, "postfixSenderName", Personal(|r| Some(r.owner.row(&r.value.name)))),
-        column(3, "postfixSenderMessages", Gauge32(|r| Some(r.value.messages))),
-        column(4, "postfixSenderRecipients", Gauge32(|r| Some(r.value.recipients))),
-        column(5, "postfixSenderAuthFailures", Gauge32(|r| Some(r.value.auth_failures))),
     ],
 };
 
