@@ -3,7 +3,7 @@
 //! One file a message below defer/, named and hashed as the message itself: a block of `name=value` lines a recipient, blank
 //! lines between them. Until 2.x a recipient was one line, `<address>: reason`, which oldlog_compat still writes in front.
 
-use super::defer_reason::DeferReason;
+use super::{defer_reason::DeferReason, log::text::dsn_code, reason::Cause};
 
 /// So much of a line is looked at; reasons are shorter.
 const LINE: usize = 16 << 10;
@@ -13,7 +13,10 @@ const LINE: usize = 16 << 10;
 pub struct DeferLog {
     /// The beginning of a line whose end has not come yet.
     line: Vec<u8>,
-    recipient: bool,
+    /// The address of the block, where it has one.
+    recipient: Option<Vec<u8>>,
+    /// `status=`.
+    dsn: Option<[u32; 3]>,
     reason: Option<DeferReason>,
     old_style: Option<DeferReason>,
 }
@@ -22,7 +25,7 @@ impl DeferLog {
     /// Forgets what came, for the next log.
     pub fn clear(&mut self) {
         self.line.clear();
-        (self.recipient, self.reason, self.old_style) = (false, None, None);
+        (self.recipient, self.dsn, self.reason, self.old_style) = (None, None, None, None);
     }
 
     /// Takes the next piece in; calls `waiting` with the class of every recipient whose block has ended.
@@ -48,7 +51,7 @@ impl DeferLog {
     pub fn finish(&mut self, waiting: &mut impl FnMut(DeferReason)) {
         let line = std::mem::take(&mut self.line);
         self.whole_line(&line, waiting);
-        if self.reason.is_some() || !self.recipient {
+        if self.reason.is_some() || self.recipient.is_none() {
             self.end_of_block(waiting);
         }
         self.clear();
@@ -61,10 +64,12 @@ impl DeferLog {
     fn whole_line(&mut self, line: &[u8], waiting: &mut impl FnMut(DeferReason)) {
         if line.is_empty() {
             self.end_of_block(waiting);
-        } else if line.starts_with(b"recipient=") {
-            self.recipient = true;
+        } else if let Some(address) = line.strip_prefix(b"recipient=") {
+            self.recipient = Some(address.to_vec());
+        } else if let Some(dsn) = line.strip_prefix(b"status=") {
+            self.dsn = dsn_code(dsn);
         } else if let Some(value) = line.strip_prefix(b"reason=") {
-            self.reason = Some(DeferReason::of(value));
+            self.reason = Some(Cause::of(self.dsn, value, self.recipient.as_deref().unwrap_or_default()).into());
         } else if line.starts_with(b"<")
             && let Some(end) = memchr::memmem::find(line, b">: ")
         {
@@ -73,9 +78,9 @@ impl DeferLog {
     }
 
     fn end_of_block(&mut self, waiting: &mut impl FnMut(DeferReason)) {
-        let (recipient, reason, old_style) = (self.recipient, self.reason.take(), self.old_style.take());
-        self.recipient = false;
-        match recipient {
+        let (recipient, reason, old_style) = (self.recipient.take(), self.reason.take(), self.old_style.take());
+        self.dsn = None;
+        match recipient.is_some() {
             true => waiting(reason.unwrap_or_else(|| DeferReason::of(b""))),
             false => old_style.into_iter().for_each(waiting),
         }

@@ -1,9 +1,6 @@
-//! Why a delivery was put off, as one of thirteen classes: from the text Postfix writes into the log line, the defer log and
-//! showq's `reason`, which is the same text in all three.
-//!
-//! What the remote server said (`host H[A] said: 451 …`, `refused to talk to me`) is judged by its words and codes, anything
-//! else by Postfix's own words (smtp_connect.c, smtp_trouble.c, dns_lookup.c). Servers say what they like: a class is a
-//! sign, not a proof.
+//! Why a delivery was put off, as one of thirteen classes; what decides is in [`super::reason`].
+
+use super::reason::Cause;
 
 /// postfixDeferReason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -73,119 +70,33 @@ impl DeferReason {
         }
     }
 
-    /// The class of a reason.
+    /// The class of a text alone, as showq gives it.
     pub fn of(text: &[u8]) -> Self {
-        // Longer texts say nothing new, and what they cost is bounded.
-        let text = text[..text.len().min(1_024)].to_ascii_lowercase();
-        let has = |words: &[&str]| words.iter().any(|w| memchr::memmem::find(&text, w.as_bytes()).is_some());
-        if has(&[" said: ", "refused to talk to me"]) { Self::of_reply(has) } else { Self::of_own(has) }
+        Cause::of(None, text, b"").into()
     }
+}
 
-    fn of_reply(has: impl Fn(&[&str]) -> bool) -> Self {
-        if has(&["greylist", "graylist", "grey-list", "gray-list", "grey list", "postgrey"]) {
-            Self::Greylisted
-        } else if has(&["quota", "4.2.2", "mailbox full", "mailbox is full", "out of storage", "storage allocation"]) {
-            Self::OverQuota
-        } else if has(&["starttls", " tls ", "tls required", "encryption required", "4.7.10", "must issue a starttls"])
-        {
-            Self::Tls
-        } else if has(&["authentication", "sasl", "4.7.8", "said: 530", "said: 535", "said: 454 4.7.0"]) {
-            Self::Authentication
-        } else if has(&[
-            "rate limit",
-            "rate-limit",
-            "ratelimit",
-            "rate exceeded",
-            "too many",
-            "too much mail",
-            "throttl",
-            "exceeded the limit",
-            "limit exceeded",
-            "try again later with fewer",
-            "4.7.28",
-            "4.7.650",
-            "unusual rate",
-            "[ts01]",
-            "[ts02]",
-            "[ts03]",
-        ]) {
-            Self::RateLimited
-        } else if has(&["timed out", "timeout"]) && has(&["said: 4"]) {
-            Self::TimedOut
-        } else if has(&[
-            "rejected",
-            "denied",
-            "blocked",
-            "blacklist",
-            "blocklist",
-            "spam",
-            "policy",
-            "reputation",
-            " 4.7.",
-        ]) {
-            Self::Policy
-        } else if has(&["said: 421", "me: 421"]) && has(&["later", "busy", "connections", "unavailable", "load"]) {
-            // Without a better word 421 is a server that has enough to do, unless it speaks of a mailbox.
-            if has(&["mailbox", "recipient", "account"]) { Self::Other } else { Self::RateLimited }
-        } else {
-            Self::Other
-        }
-    }
-
-    fn of_own(has: impl Fn(&[&str]) -> bool) -> Self {
-        if has(&["sasl authentication failed", "authentication failed", "no mechanism available", "sasl library"]) {
-            Self::Authentication
-        } else if has(&[
-            "tls is required",
-            "cannot start tls",
-            "certificate",
-            "tls handshake",
-            "starttls",
-            "tlsa lookup error",
-            "dane",
-            "tls library problem",
-        ]) {
-            Self::Tls
-        } else if has(&["host or domain name not found", "name service error", "host not found", "no mx host for"]) {
-            Self::HostNotFound
-        } else if has(&["connection refused"]) {
-            Self::ConnectionRefused
-        } else if has(&["network is unreachable", "no route to host", "host is down", "network is down"]) {
-            Self::NoRoute
-        } else if has(&["lost connection", "connection reset", "broken pipe", "connection closed", "server dropped"]) {
-            Self::LostConnection
-        } else if has(&["timed out", "timeout"]) {
-            Self::TimedOut
-        } else if has(&["quota", "mailbox full", "file too large", "message file too big"]) {
-            Self::OverQuota
-        } else if has(&[
-            "temporary lookup failure",
-            "user lookup error",
-            "mail transport unavailable",
-            "unknown mail transport",
-            "mail system configuration",
-            "server configuration",
-            "mailbox",
-            "maildir",
-            "alias database",
-            "cannot ",
-            "unable to ",
-            "command died",
-            "command output",
-            "command line usage",
-            "internal software error",
-            "local data error",
-            "temporary failure",
-            "system resources",
-            "no space left",
-            "bounce failed",
-            "permission denied",
-            "loops back to myself",
-            "no such file",
-        ]) {
-            Self::Local
-        } else {
-            Self::Other
+impl From<Cause> for DeferReason {
+    fn from(cause: Cause) -> Self {
+        match cause {
+            Cause::ConnectionRefused => Self::ConnectionRefused,
+            Cause::TimedOut => Self::TimedOut,
+            Cause::NoRoute => Self::NoRoute,
+            Cause::HostNotFound => Self::HostNotFound,
+            Cause::LostConnection => Self::LostConnection,
+            Cause::Tls => Self::Tls,
+            Cause::Greylisted => Self::Greylisted,
+            Cause::OverQuota => Self::OverQuota,
+            Cause::RateLimited => Self::RateLimited,
+            Cause::Login => Self::Authentication,
+            Cause::Local | Cause::MailLoop => Self::Local,
+            Cause::Policy
+            | Cause::BlockListed
+            | Cause::SenderAuthentication
+            | Cause::RelayDenied
+            | Cause::MessageSize
+            | Cause::Content => Self::Policy,
+            Cause::UnknownUser | Cause::Other => Self::Other,
         }
     }
 }

@@ -2,6 +2,7 @@
 //! No SNMP in here.
 
 pub mod access;
+pub mod bounce_reason;
 pub mod defer_log;
 pub mod defer_reason;
 pub mod log;
@@ -10,5 +11,6 @@ pub mod master_cf;
 pub mod queue;
 pub mod queue_file;
 pub mod queue_id;
+pub mod reason;
 pub mod showq;
 mod socket;

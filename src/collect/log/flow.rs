@@ -15,6 +15,7 @@ use crate::postfix::{
         refusal::peer,
         text::{self, has},
     },
+    reason::Cause,
 };
 
 /// A way into a content filter: `transport`, or `transport:nexthop` as in content_filter.
@@ -178,7 +179,8 @@ impl Instance {
                 let reason = delivery.reason;
                 let untried = reason.starts_with(b"delivery temporarily suspended") || reason == b"deferred transport";
                 mail.suspended += u64::from(untried || sender.program == Program::Error);
-                state.defers[DeferReason::of(reason) as usize - 1] += 1;
+                let cause = Cause::of(delivery.dsn, reason, delivery.recipient);
+                state.defers[DeferReason::from(cause) as usize - 1] += 1;
             }
             b"bounced" => {
                 known = state.ids.delivery(id, false);

@@ -95,6 +95,27 @@ pub fn internal_prefix(external: &[u8], text: &[u8]) -> Option<usize> {
     text.get(at..)?.starts_with(rest).then(|| at + rest.len())
 }
 
+/// The internal form of an address in external form: without quotes and the backslashes inside.
+pub fn internal(external: &[u8]) -> Vec<u8> {
+    let route = match external {
+        [b'@', ..] => memchr(b':', external).map_or(0, |colon| colon + 1),
+        _ => 0,
+    };
+    let (route, rest) = external.split_at(route);
+    let mut plain = route.to_vec();
+    match quoted(rest, 0).filter(|_| rest.first() == Some(&b'"')) {
+        Some(end) => {
+            let mut inner = rest[1..end - 1].iter();
+            while let Some(byte) = inner.next() {
+                plain.extend(if *byte == b'\\' { inner.next() } else { Some(byte) });
+            }
+            plain.extend(&rest[end..]);
+        }
+        None => plain.extend(rest),
+    }
+    plain
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -14,6 +14,7 @@ pub mod record;
 pub mod refusal;
 pub mod stamp;
 pub mod text;
+pub mod tls;
 
 pub use line::{Line, Tag};
 pub use text::{QueueId, Severity};
