@@ -61,7 +61,10 @@ fn every_key_is_taken() {
     assert_eq!((config.log.from, config.log.queue_ids, config.queue.domains), (LogStart::Start, 1000, 10));
     assert_eq!((config.log.destinations, config.log.clients, config.log.destination_aliases.len()), (7, 3, 1));
     let watch = &config.log.watch;
-    assert_eq!((&watch.destinations[..], &watch.users[..]), (&["google.com".to_owned()][..], &["alice".to_owned()][..]));
+    assert_eq!(
+        (&watch.destinations[..], &watch.users[..]),
+        (&["google.com".to_owned()][..], &["alice".to_owned()][..])
+    );
     assert_eq!((watch.report_destinations, watch.report_users, watch.user_limit), (true, false, 9));
     assert_eq!(watch.deferred_for, Duration::from_secs(3_600));
 }

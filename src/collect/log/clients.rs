@@ -53,29 +53,29 @@ impl Clients {
     }
 
     /// `host[address]` connects to smtpd.
-    pub(super) fn connect(&mut self, client: &[u8], now: i64) {
-        self.note(client, now, CONNECTS);
+    pub(super) fn connect(&mut self, client: &[u8], now: i64, times: u64) {
+        self.note(client, now, CONNECTS, times);
     }
 
     /// smtpd or postscreen refuses it something.
-    pub(super) fn reject(&mut self, client: &[u8], now: i64) {
-        self.note(client, now, REJECTS);
+    pub(super) fn reject(&mut self, client: &[u8], now: i64, times: u64) {
+        self.note(client, now, REJECTS, times);
     }
 
     /// It did not get in.
-    pub(super) fn auth_failure(&mut self, client: &[u8], now: i64) {
-        self.note(client, now, FAILURES);
+    pub(super) fn auth_failure(&mut self, client: &[u8], now: i64, times: u64) {
+        self.note(client, now, FAILURES, times);
     }
 
-    fn note(&mut self, client: &[u8], now: i64, what: usize) {
+    fn note(&mut self, client: &[u8], now: i64, what: usize, times: u64) {
         if !self.on {
             return;
         }
         match network(client) {
             Some(name) => {
-                self.ranked.note(&name, now, what, 1, true);
+                self.ranked.note(&name, now, what, times, true);
             }
-            None => self.ranked.note_nameless(now, what, 1),
+            None => self.ranked.note_nameless(now, what, times),
         }
     }
 
@@ -150,12 +150,12 @@ mod tests {
         let mut clients = Clients::default();
         clients.arrange(1);
         for n in 0..9 {
-            clients.connect(format!("good[192.0.2.{n}]").as_bytes(), NOW);
+            clients.connect(format!("good[192.0.2.{n}]").as_bytes(), NOW, 1);
         }
-        clients.connect(b"bad[198.51.100.1]", NOW);
-        clients.reject(b"bad[198.51.100.1]", NOW);
-        clients.auth_failure(b"bad[198.51.100.1]", NOW + 1);
-        clients.auth_failure(b"unknown[unknown]", NOW);
+        clients.connect(b"bad[198.51.100.1]", NOW, 1);
+        clients.reject(b"bad[198.51.100.1]", NOW, 1);
+        clients.auth_failure(b"bad[198.51.100.1]", NOW + 1, 1);
+        clients.auth_failure(b"unknown[unknown]", NOW, 1);
         let row = |index, name: &str, connects, rejects, auth_failures| Client {
             index,
             name: name.into(),
@@ -165,9 +165,9 @@ mod tests {
         };
         assert_eq!(clients.rows(1, NOW), [row(1, "(other)", 9, 0, 1), row(2, "198.51.100.1", 1, 1, 1)]);
         for _ in 0..3 {
-            clients.reject(b"worse[2001:db8::1]", NOW + 60);
+            clients.reject(b"worse[2001:db8::1]", NOW + 60, 1);
         }
-        clients.connect(b"x[192.0.2.1]", NOW + 120);
+        clients.connect(b"x[192.0.2.1]", NOW + 120, 1);
         assert_eq!(clients.rows(1, NOW + 120), [row(1, "(other)", 11, 1, 2), row(3, "2001:db8::/64", 0, 3, 0)]);
         let text = serde_json::to_string(&clients).unwrap();
         let mut again: Clients = serde_json::from_str(&text).unwrap();
@@ -176,7 +176,7 @@ mod tests {
         // The hour is over.
         assert_eq!(again.rows(1, NOW + 7_200), [row(1, "(other)", 0, 0, 0)]);
         again.arrange(0);
-        again.reject(b"x[192.0.2.1]", NOW);
+        again.reject(b"x[192.0.2.1]", NOW, 1);
         assert_eq!((again.rows(0, NOW).len(), again.ranked.all(NOW)), (0, [0; 3]));
     }
 }

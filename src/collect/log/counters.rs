@@ -282,16 +282,16 @@ impl Dsn {
     /// So many codes of their own; three more rows are kept for the rest of each class.
     const CODES: usize = 61;
 
-    /// One delivery ended with this code.
-    pub fn count(&mut self, [class, subject, detail]: [u32; 3]) {
+    /// So many deliveries ended with this code.
+    pub fn count(&mut self, [class, subject, detail]: [u32; 3], times: u64) {
         let code = (class * 1_000 + subject) * 1_000 + detail;
         if let Some(count) = self.0.get_mut(&code) {
-            *count += 1;
+            *count += times;
             return;
         }
         let others = self.0.keys().filter(|code| *code % 1_000_000 == 999_999).count();
         let code = if self.0.len() - others < Self::CODES { code } else { class * 1_000_000 + 999_999 };
-        *self.0.entry(code).or_default() += 1;
+        *self.0.entry(code).or_default() += times;
     }
 }
 

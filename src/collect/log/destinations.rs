@@ -144,12 +144,12 @@ impl Silence {
         *self = Self { took, ..Self::default() };
     }
 
-    fn deferred(&mut self, id: QueueId, now: i64) {
+    fn deferred(&mut self, id: QueueId, now: i64, times: u64) {
         if self.since == 0 {
             self.since = now;
         }
         self.last = self.last.max(now);
-        self.deferrals = self.deferrals.saturating_add(1);
+        self.deferrals = self.deferrals.saturating_add(u32::try_from(times).unwrap_or(u32::MAX));
         let message = hash(id.as_bytes());
         if self.messages.len() < Self::MESSAGES && !self.messages.contains(&message) {
             self.messages.push(message);
@@ -223,15 +223,15 @@ impl Destinations {
         self.ranked.arrange(places, watched.iter().map(String::as_str).filter(|name| !name.is_empty()));
     }
 
-    /// One recipient's fate.
+    /// The fate of one recipient, or of so many as the line was repeated.
     pub(super) fn delivery(&mut self, event: &Event<'_>) {
         let (delivery, moved, now) = (event.delivery, event.moved, event.now);
         // The session is bound to its first message, whatever became of that.
         let encrypted = event.speaks && self.is_encrypted(event);
-        let what = match moved {
-            Moved { sent: 1.., .. } => SENT,
-            Moved { deferrals: 1.., .. } => DEFERRED,
-            Moved { bounced: 1.., .. } => BOUNCED,
+        let (what, times) = match moved {
+            Moved { sent: times @ 1.., .. } => (SENT, times),
+            Moved { deferrals: times @ 1.., .. } => (DEFERRED, times),
+            Moved { bounced: times @ 1.., .. } => (BOUNCED, times),
             _ => return,
         };
         let host = organisation::host_of(delivery.relay);
@@ -239,14 +239,14 @@ impl Destinations {
         let notice = event.known.notice;
         let who = match host {
             Some(host) => match self.names.of_host(host) {
-                Some(name) => self.ranked.note(&name, now, what, 1, !notice),
+                Some(name) => self.ranked.note(&name, now, what, times, !notice),
                 None => Who::Other,
             },
             // pipe(8) logs its service, local(8) and virtual(8) their names; what has no relay at all is known by its label.
             None => {
                 let relay = std::str::from_utf8(delivery.relay).ok();
                 let bare = relay.filter(|relay| !matches!(*relay, "" | "none") && !relay.contains('['));
-                self.ranked.note(bare.unwrap_or(event.transport), now, what, 1, true)
+                self.ranked.note(bare.unwrap_or(event.transport), now, what, times, true)
             }
         };
         let counts = Counts {
@@ -256,7 +256,7 @@ impl Destinations {
             bounced: moved.bounced,
             connect_failures: 0,
             tls_deliveries: moved.sent * u64::from(encrypted),
-            delay: event.delay.unwrap_or(0) * moved.sent,
+            delay: event.delay.unwrap_or(0).saturating_mul(moved.sent),
             delay_count: moved.sent * u64::from(event.delay.is_some()),
         };
         self.all.add(&counts);
@@ -274,7 +274,7 @@ impl Destinations {
             (SENT, _) => row.silence.answered(true, now),
             (BOUNCED, _) => row.silence.answered(false, now),
             (_, Some([_, 1 | 2, _])) => {}
-            _ => row.silence.deferred(event.id, now),
+            _ => row.silence.deferred(event.id, now, times),
         }
     }
 
@@ -286,15 +286,15 @@ impl Destinations {
     }
 
     /// A server could not be reached, or did not let us begin: the line names it. No queue id does, so it makes no row.
-    pub(super) fn unreachable(&mut self, line: &[u8], transport: &str, now: i64) {
-        self.all.connect_failures += 1;
+    pub(super) fn unreachable(&mut self, line: &[u8], transport: &str, now: i64, times: u64) {
+        self.all.connect_failures += times;
         let name = organisation::host_told(line).map(|host| self.names.of_host(host));
         let who = match &name {
             Some(Some(name)) => self.ranked.note(name, now, SENT, 0, false),
             Some(None) => Who::Other,
             None => self.ranked.note(transport, now, SENT, 0, false),
         };
-        self.row(who).counts.connect_failures += 1;
+        self.row(who).counts.connect_failures += times;
     }
 
     /// `Trusted TLS connection established to host[address]:port: …`, also `reused`: this process has a session.

@@ -35,8 +35,9 @@ use std::sync::Arc;
 
 /// So many tags of one file are remembered; Postfix has some dozens.
 const TAGS: usize = 4_096;
-/// A repetition count beyond this is no syslog's.
-const REPETITIONS: u32 = 100_000;
+/// Syslog daemons say every ten minutes at the latest how often a line was repeated, and no host logs thousands a second
+/// all that time. A greater number is not believed: the line is one that is not understood.
+const REPETITIONS: u32 = 1_000_000;
 
 /// What holds for all logs.
 #[derive(Clone, Debug)]
@@ -157,6 +158,8 @@ pub struct Instance {
     pub state: State,
     /// Programs master has throttled since this was last emptied, and the entries' keys where the log tells them.
     pub throttled: Vec<(String, Option<String>)>,
+    /// How often the line that is now read was written: what it counts is added so often.
+    pub(super) times: u64,
     /// The program whose process master lost last, and the entry it served: what it throttles next.
     pub(super) lost: Option<(String, Option<usize>)>,
     /// The line that is being read.
@@ -181,6 +184,13 @@ pub struct SourceCounters {
     pub suppressed: u64,
     pub rotations: u64,
     pub gaps: u64,
+}
+
+impl SourceCounters {
+    /// Adds what a syslog daemon admits so often to have dropped.
+    fn suppress(&mut self, line: &[u8], times: u64) {
+        self.suppressed = self.suppressed.saturating_add(suppressed(line).saturating_mul(times));
+    }
 }
 
 /// The programs by what understands their lines.
@@ -391,12 +401,12 @@ impl Engine {
         let line = record.as_ref().map_or_else(|| Line::split(raw), record::Record::line);
         if !self.options.hosts.is_empty() && !self.options.hosts.iter().any(|host| *host == line.host) {
             source.counters.foreign += 1;
-            source.strangers.note(Kind::Other, b"");
+            source.strangers.note(Kind::Other, b"", 1);
             return;
         }
         if source.admissions_only {
             if is_syslog(&Tag::new(line.tag)) {
-                source.counters.suppressed += suppressed(line.text);
+                source.counters.suppress(line.text, 1);
             }
             return;
         }
@@ -404,23 +414,32 @@ impl Engine {
             patterns.count(raw, &mut self.template);
         }
         match line.repeated() {
-            None => self.entry(source, &line),
-            Some((times, Some(text))) => {
-                let line = Line { text, ..line };
-                (0..times.min(REPETITIONS)).for_each(|_| self.entry(source, &line));
-            }
+            None => self.entry(source, &line, 1),
+            Some((times, _)) if times > REPETITIONS => self.entry(source, &line, 1),
+            Some((times, Some(text))) => self.entries(source, &Line { text, ..line }, times),
             Some((times, None)) => {
                 let kept = std::mem::take(&mut source.previous);
                 let before = Line::split(previous.unwrap_or(&kept));
                 if before.repeated().is_none() {
-                    (0..times.min(REPETITIONS)).for_each(|_| self.entry(source, &before));
+                    self.entries(source, &before, times);
                 }
                 source.previous = kept;
             }
         }
     }
 
-    fn entry(&mut self, source: &mut Source, line: &Line<'_>) {
+    /// A line that was written so often. It costs no more than two of its kind: what depends on the lines before it (a first
+    /// activation, a new process) is decided by the first, and all others find what the first one left.
+    fn entries(&mut self, source: &mut Source, line: &Line<'_>, times: u32) {
+        if times > 0 {
+            self.entry(source, line, 1);
+        }
+        if times > 1 {
+            self.entry(source, line, u64::from(times) - 1);
+        }
+    }
+
+    fn entry(&mut self, source: &mut Source, line: &Line<'_>, times: u64) {
         let resolved = match source.tags.get(line.tag) {
             Some(resolved) => *resolved,
             None => self.resolve(source, line.tag),
@@ -428,13 +447,13 @@ impl Engine {
         let sender = match resolved {
             Resolved::Ours(sender) => sender,
             Resolved::Syslog => {
-                source.counters.foreign += 1;
-                source.counters.suppressed += suppressed(line.text);
+                source.counters.foreign += times;
+                source.counters.suppress(line.text, times);
                 return;
             }
             Resolved::Foreign(kind) => {
-                source.counters.foreign += 1;
-                source.strangers.note(kind, Tag::new(line.tag).name);
+                source.counters.foreign += times;
+                source.strangers.note(kind, Tag::new(line.tag).name, times);
                 return;
             }
         };
@@ -442,9 +461,10 @@ impl Engine {
         let now = self.now;
         let Some(instance) = self.instances.get_mut(sender.instance) else { return };
         instance.reading = Reading { now, pid: line.pid };
+        instance.times = times;
         let (severity, body) = text::severity(line.text);
         let message = instance.state.messages.at(sender.message);
-        message.lines += 1;
+        message.lines += times;
         message.last = now;
         if let (Some(entry), Some(pid)) = (sender.entry, line.pid)
             && instance.state.pids.note(pid, entry)
@@ -455,8 +475,8 @@ impl Engine {
         let counter = match severity {
             Severity::Info => {
                 if !instance.info(&sender, line, now) {
-                    instance.state.messages.at(sender.message).unrecognised += 1;
-                    source.counters.unrecognised += 1;
+                    instance.state.messages.at(sender.message).unrecognised += times;
+                    source.counters.unrecognised += times;
                     if let Some(examples) = self.examples.as_mut().filter(|examples| examples.len() < UNRECOGNISED) {
                         let pid = line.pid.map(|pid| format!("[{pid}]")).unwrap_or_default();
                         examples.push([line.tag, pid.as_bytes(), b": ", line.text].concat());
@@ -469,7 +489,7 @@ impl Engine {
             Severity::Fatal => &mut message.fatals,
             Severity::Panic => &mut message.panics,
         };
-        *counter += 1;
+        *counter += times;
         instance.complaint(&sender, severity, body, now);
     }
 

@@ -67,11 +67,11 @@ impl Hour {
     }
 
     /// Adds to the count at this place.
-    pub(super) fn count(&mut self, now: i64, what: usize, by: u32) {
+    pub(super) fn count(&mut self, now: i64, what: usize, by: u64) {
         let piece = now.div_euclid(PIECE);
         self.advance(piece);
         if let Some(count) = self.pieces[place(piece)].get_mut(what) {
-            *count = count.saturating_add(by);
+            *count = count.saturating_add(u32::try_from(by).unwrap_or(u32::MAX));
         }
     }
 
@@ -148,12 +148,12 @@ mod tests {
     proptest! {
         /// Against a list of what was counted: nothing older than an hour, nothing of the last 55 minutes missing.
         #[test]
-        fn the_hour_is_what_was_counted_in_it(steps in proptest::collection::vec((0_i64..900, 1_u32..9), 1..60), later in 0_i64..5_000) {
+        fn the_hour_is_what_was_counted_in_it(steps in proptest::collection::vec((0_i64..900, 1_u64..9), 1..60), later in 0_i64..5_000) {
             let (mut hour, mut counted, mut now) = (Hour::default(), Vec::new(), 1_700_000_000_i64);
             for (step, by) in steps {
                 now += step;
                 hour.count(now, 0, by);
-                counted.push((now, u64::from(by)));
+                counted.push((now, by));
             }
             now += later;
             let since = |piece: i64| counted.iter().filter(|(at, _)| at.div_euclid(PIECE) > piece).map(|(_, by)| by).sum::<u64>();

@@ -200,8 +200,8 @@ impl Ids {
         }
     }
 
-    /// A recipient had its turn.
-    pub fn delivery(&mut self, id: QueueId, deferred: bool) -> Known {
+    /// So many recipients had their turn, with one outcome.
+    pub fn delivery(&mut self, id: QueueId, deferred: bool, times: u64) -> Known {
         let Some(entry) = self.entries.get_mut(&id) else { return Known::default() };
         let first = entry.origin.first() && entry.active;
         let known = Known {
@@ -211,10 +211,12 @@ impl Ids {
             newly_deferred: first && deferred && !entry.deferred,
             notice: entry.notice,
         };
-        entry.seen = entry.seen.saturating_add(1);
+        let before = entry.seen;
+        entry.seen = before.saturating_add(u32::try_from(times).unwrap_or(u32::MAX));
         entry.deferred |= deferred;
         // Once: the recipient that completes them.
-        if entry.deferred && (entry.seen == entry.recipients || entry.origin == Origin::Retry && deferred) {
+        let completed = before < entry.recipients && entry.recipients <= entry.seen;
+        if entry.deferred && (completed || entry.origin == Origin::Retry && deferred) {
             self.leaving.push_back((id, entry.turn));
             if self.leaving.len() > LEAVING
                 && let Some((id, turn)) = self.leaving.pop_front()
@@ -342,7 +344,7 @@ mod tests {
         ids.abandon(7, false);
         ids.requeue(Some(id(1)), id(2));
         assert_eq!(ids.activate(id(2), 10, 1), Some((Origin::Received, 3)));
-        assert!(ids.delivery(id(2), true).first);
+        assert!(ids.delivery(id(2), true, 1).first);
         // What was active before was received then.
         ids.requeue(Some(id(2)), id(3));
         assert_eq!(ids.activate(id(3), 10, 1), Some((Origin::Requeued, 0)));
@@ -356,17 +358,17 @@ mod tests {
         ids.open(id(1), Origin::Received, 3);
         ids.seen_by_cleanup(id(1));
         assert_eq!(ids.activate(id(1), 400, 2), Some((Origin::Received, 3)));
-        let first = ids.delivery(id(1), true);
+        let first = ids.delivery(id(1), true, 1);
         assert!(first.newly_deferred && first.first && first.size == 400);
-        let second = ids.delivery(id(1), true);
+        let second = ids.delivery(id(1), true, 1);
         assert!(second.first && !second.newly_deferred, "one message");
         // An alias with more members than the message has recipients.
-        let third = ids.delivery(id(1), false);
+        let third = ids.delivery(id(1), false, 1);
         assert!(third.first && third.size == 400);
         assert_eq!(ids.activate(id(1), 400, 2), None, "a retry");
-        let retry = ids.delivery(id(1), false);
+        let retry = ids.delivery(id(1), false, 1);
         assert!(retry.retried && !retry.first && retry.size == 400);
-        assert!(!ids.delivery(id(1), true).newly_deferred);
+        assert!(!ids.delivery(id(1), true, 1).newly_deferred);
         ids.seen_by_cleanup(id(2));
         assert_eq!(ids.activate(id(2), 1, 1), Some((Origin::Internal, 0)));
         ids.remove(id(2));
@@ -375,10 +377,10 @@ mod tests {
         (10..10 + LEAVING).for_each(|n| {
             ids.open(id(n), Origin::Received, 0);
             ids.activate(id(n), 1, 1);
-            ids.delivery(id(n), true);
+            ids.delivery(id(n), true, 1);
         });
         assert_eq!(ids.len(), LEAVING);
-        assert!(!ids.delivery(id(1), false).retried);
+        assert!(!ids.delivery(id(1), false, 1).retried);
     }
 
     #[test]
@@ -430,7 +432,7 @@ mod tests {
         (0..1_000).for_each(|n| ids.open(id(n), Origin::Reinjected, if n == 8 { 0x1_0002 } else { n as u32 }));
         ids.from_nobody(id(8));
         ids.activate(id(7), 77, 5);
-        ids.delivery(id(7), true);
+        ids.delivery(id(7), true, 1);
         let mut bytes = Vec::new();
         ids.save(&mut bytes);
         let mut rest = &bytes[..];
@@ -439,8 +441,8 @@ mod tests {
         assert_eq!(again.len(), 1_000);
         assert_eq!(again.activate(id(9), 1, 1), Some((Origin::Reinjected, 9)));
         assert_eq!(again.activate(id(8), 1, 1), Some((Origin::Reinjected, 0x1_0002)));
-        assert!(again.delivery(id(8), false).notice && !again.delivery(id(9), false).notice);
-        let known = again.delivery(id(7), true);
+        assert!(again.delivery(id(8), false, 1).notice && !again.delivery(id(9), false, 1).notice);
+        let known = again.delivery(id(7), true, 1);
         assert_eq!((known.size, known.newly_deferred), (77, false));
         for cut in 0..bytes.len().min(200) {
             let _ = Ids::load(&mut &bytes[..cut]);

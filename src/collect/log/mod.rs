@@ -674,3 +674,6 @@ impl Collector for LogCollector {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod repeated_tests;

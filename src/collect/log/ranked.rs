@@ -122,7 +122,7 @@ impl<T: Ranking> Ranked<T> {
 
     /// An event of `name`: so many more of one of the three counts of its hour. Only what is `eligible` brings a name nearer to
     /// a place.
-    pub(super) fn note(&mut self, name: &str, now: i64, what: usize, by: u32, eligible: bool) -> Who {
+    pub(super) fn note(&mut self, name: &str, now: i64, what: usize, by: u64, eligible: bool) -> Who {
         self.all.count(now, what, by);
         if now.div_euclid(TURN) != self.turn {
             self.judge(now);
@@ -164,7 +164,7 @@ impl<T: Ranking> Ranked<T> {
     }
 
     /// An event that nobody's name can be told of.
-    pub(super) fn note_nameless(&mut self, now: i64, what: usize, by: u32) {
+    pub(super) fn note_nameless(&mut self, now: i64, what: usize, by: u64) {
         self.all.count(now, what, by);
     }
 

@@ -129,39 +129,38 @@ impl Senders {
         self.ranked.arrange(places, watched.iter().map(String::as_str));
     }
 
-    /// `name` authenticated and begins a message. Returns the number it is known by until the queue manager has the message.
-    pub(super) fn message(&mut self, name: &str, now: i64) -> u32 {
-        let who = self.ranked.note(name, now, MESSAGES, 1, true);
-        self.count(who, Some(name), MESSAGES, 1);
+    /// `name` authenticated and begins so many messages. Returns the number it is known by until the queue manager has the message.
+    pub(super) fn message(&mut self, name: &str, now: i64, times: u64) -> u32 {
+        let who = self.ranked.note(name, now, MESSAGES, times, true);
+        self.count(who, Some(name), MESSAGES, times);
         self.accounts.turn(now);
         self.accounts.claim(name).index.unwrap_or(0)
     }
 
     /// Its message goes to so many.
     pub(super) fn recipients(&mut self, account: u32, recipients: u64, now: i64) {
-        let by = u32::try_from(recipients).unwrap_or(u32::MAX);
         let name = self.accounts.name(account).map(str::to_owned);
         let who = match &name {
-            Some(name) => self.ranked.note(name, now, RECIPIENTS, by, true),
+            Some(name) => self.ranked.note(name, now, RECIPIENTS, recipients, true),
             None => {
-                self.ranked.note_nameless(now, RECIPIENTS, by);
+                self.ranked.note_nameless(now, RECIPIENTS, recipients);
                 Who::Other
             }
         };
         self.count(who, name.as_deref(), RECIPIENTS, recipients);
     }
 
-    /// Somebody did not get in. What strangers try are not names: only those that have sent mail, or are watched, get a row.
-    pub(super) fn failure(&mut self, name: Option<&str>, now: i64) {
+    /// Somebody did not get in, so many times. What strangers try are not names: only those that have sent mail, or are watched, get a row.
+    pub(super) fn failure(&mut self, name: Option<&str>, now: i64, times: u64) {
         let known = name.filter(|name| self.ranked.knows(name));
         let who = match known {
-            Some(name) => self.ranked.note(name, now, FAILURES, 1, true),
+            Some(name) => self.ranked.note(name, now, FAILURES, times, true),
             None => {
-                self.ranked.note_nameless(now, FAILURES, 1);
+                self.ranked.note_nameless(now, FAILURES, times);
                 Who::Other
             }
         };
-        self.count(who, known, FAILURES, 1);
+        self.count(who, known, FAILURES, times);
     }
 
     /// A name's totals are its own, shown or not; what is not shown when it happens is `(other)`'s as well, so that the rates of
@@ -248,13 +247,13 @@ mod tests {
     fn an_hour_passes_and_the_rest_is_other() {
         let mut senders = senders(1, &[]);
         for n in 0..10 {
-            let account = senders.message("bot", NOW + n * 60);
+            let account = senders.message("bot", NOW + n * 60, 1);
             senders.recipients(account, 50, NOW + n * 60);
         }
-        senders.message("alice", NOW);
-        senders.failure(Some("alice"), NOW);
-        senders.failure(Some("nobody"), NOW);
-        senders.failure(None, NOW);
+        senders.message("alice", NOW, 1);
+        senders.failure(Some("alice"), NOW, 1);
+        senders.failure(Some("nobody"), NOW, 1);
+        senders.failure(None, NOW, 1);
         let rows = senders.rows(1, NOW + 600, false);
         assert_eq!(
             by_name(&rows),
@@ -265,8 +264,8 @@ mod tests {
         let rows = senders.rows(1, NOW + 4_500, false);
         assert_eq!(by_name(&rows), [(1, "(other)", [0; 3], [1, 0, 3]), (2, "bot", [0; 3], [10, 500, 0])]);
         // alice has it now, with what she did before she had.
-        senders.message("alice", NOW + 4_500);
-        senders.message("alice", NOW + 4_560);
+        senders.message("alice", NOW + 4_500, 1);
+        senders.message("alice", NOW + 4_560, 1);
         let rows = senders.rows(1, NOW + 4_560, false);
         assert_eq!(by_name(&rows)[1], (3, "alice", [2, 0, 0], [3, 0, 1]));
         assert_eq!(
@@ -279,9 +278,9 @@ mod tests {
     #[test]
     fn the_watched_are_always_rows() {
         let mut senders = senders(1, &["carol", "dave"]);
-        senders.failure(Some("dave"), NOW);
+        senders.failure(Some("dave"), NOW, 1);
         (0..3).for_each(|_| {
-            senders.message("alice", NOW);
+            senders.message("alice", NOW, 1);
         });
         let rows = senders.rows(1, NOW, false);
         let names: Vec<_> = rows.iter().map(|r| (r.index, &*r.name, r.totals.auth_failures)).collect();
@@ -293,10 +292,10 @@ mod tests {
     fn a_clock_that_was_ahead() {
         let mut senders = senders(5, &[]);
         let sum = |senders: &Senders, now| senders.rows(5, now, false).iter().map(|s| s.messages).sum::<u64>();
-        senders.message("eve", NOW + 315_360_000);
+        senders.message("eve", NOW + 315_360_000, 1);
         assert_eq!(sum(&senders, NOW), 0);
-        senders.message("eve", NOW);
-        senders.message("eve", NOW + 300);
+        senders.message("eve", NOW, 1);
+        senders.message("eve", NOW + 300, 1);
         assert_eq!(sum(&senders, NOW + 600), 2);
         assert_eq!(sum(&senders, NOW + 4_500), 0);
     }
@@ -328,11 +327,11 @@ mod tests {
         assert_eq!(senders.median(NOW), (0, 0));
         for (name, messages) in [("a", 1), ("b", 2), ("c", 90)] {
             (0..messages).for_each(|_| {
-                senders.message(name, NOW);
+                senders.message(name, NOW, 1);
             });
         }
         assert_eq!(senders.median(NOW), (2, 3));
-        senders.failure(Some("a"), NOW + 2_400);
+        senders.failure(Some("a"), NOW + 2_400, 1);
         let busy: Vec<_> = senders.busy(NOW + 2_400).map(|b| (b.name.to_owned(), b.sent, b.failures)).collect();
         assert!(busy.contains(&("a".into(), 1, [0, 1])), "{busy:?}");
     }

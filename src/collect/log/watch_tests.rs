@@ -16,12 +16,12 @@ fn instance() -> Instance {
 }
 
 fn sends(instance: &mut Instance, name: &str, messages: u64) {
-    let account = instance.state.senders.message(name, NOW);
+    let account = instance.state.senders.message(name, NOW, 1);
     instance.state.senders.recipients(account, messages, NOW);
 }
 
 fn fails(instance: &mut Instance, name: &str, times: usize, at: i64) {
-    (0..times).for_each(|_| instance.state.senders.failure(Some(name), at));
+    (0..times).for_each(|_| instance.state.senders.failure(Some(name), at, 1));
 }
 
 fn texts(instance: &Instance, watch: &Watch, privacy: bool) -> Vec<String> {
