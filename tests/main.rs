@@ -11,6 +11,7 @@ mod chaos;
 mod check;
 mod common;
 mod config;
+mod destination;
 mod garbage;
 mod grammar;
 mod harness;

@@ -3,7 +3,10 @@
 //! All counts have 64 bits. Units are those of the objects: messages, recipients, deliveries (one `status=` line),
 //! commands (one refused RCPT, MAIL, …), sessions, events, lines.
 
-use super::{codes::Codes, ids::Ids, reasons::Bounces, senders::Senders, sizes::Sizes, tls::Tls};
+use super::{
+    clients::Clients, codes::Codes, destinations::Destinations, engine::Ranks, ids::Ids, reasons::Bounces,
+    senders::Senders, sizes::Sizes, tls::Tls,
+};
 use crate::collect::registry::Registry;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
@@ -243,6 +246,11 @@ impl<T: Default> Named<T> {
         slot
     }
 
+    /// The name of a slot; none of that of `(other)`.
+    pub fn name(&self, slot: usize) -> Option<&str> {
+        self.names.name(u32::try_from(slot + 1).ok()?)
+    }
+
     /// Whether `name` has a slot of its own.
     pub fn has(&self, name: &str) -> bool {
         self.names.get(name).is_some()
@@ -282,16 +290,16 @@ impl Dsn {
     /// So many codes of their own; three more rows are kept for the rest of each class.
     const CODES: usize = 61;
 
-    /// One delivery ended with this code.
-    pub fn count(&mut self, [class, subject, detail]: [u32; 3]) {
+    /// So many deliveries ended with this code.
+    pub fn count(&mut self, [class, subject, detail]: [u32; 3], times: u64) {
         let code = (class * 1_000 + subject) * 1_000 + detail;
         if let Some(count) = self.0.get_mut(&code) {
-            *count += 1;
+            *count += times;
             return;
         }
         let others = self.0.keys().filter(|code| *code % 1_000_000 == 999_999).count();
         let code = if self.0.len() - others < Self::CODES { code } else { class * 1_000_000 + 999_999 };
-        *self.0.entry(code).or_default() += 1;
+        *self.0.entry(code).or_default() += times;
     }
 }
 
@@ -311,6 +319,8 @@ pub struct State {
     pub sizes: Sizes,
     pub tls: Tls,
     pub senders: Senders,
+    pub destinations: Destinations,
+    pub clients: Clients,
     pub smtpd: Named<Smtpd>,
     pub postscreen: Postscreen,
     /// By postfixRejectReason - 1: temporary, permanent.
@@ -334,6 +344,15 @@ pub struct State {
     /// Saved beside the rest, in binary.
     #[serde(skip)]
     pub ids: Ids,
+}
+
+impl State {
+    /// Takes over how many rows tables of the busiest have, and which rows they always have.
+    pub(super) fn arrange(&mut self, ranks: &Ranks) {
+        self.senders.arrange(ranks.senders, &ranks.users);
+        self.destinations.arrange(ranks.destinations, &ranks.watched, &ranks.aliases);
+        self.clients.arrange(ranks.clients);
+    }
 }
 
 /// Processes met in the log, the last 32,768 of them at least.

@@ -9,7 +9,9 @@ use super::{
     count::UNRECOGNISED,
     counters::{ServiceEvents, State},
     flow::Filter,
+    organisation::Aliases,
     patterns::Matcher,
+    ranked::PLACES,
     reject::DnsList,
     strangers::{Kind, Strangers},
     template::{Patterns, Template},
@@ -19,6 +21,7 @@ use crate::{
         instance::Owner,
         registry::{NAMES, OTHER_NAME},
     },
+    config,
     postfix::log::{
         Line, Severity, Tag,
         address::Form,
@@ -29,11 +32,13 @@ use crate::{
 use memchr::memchr;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// So many tags of one file are remembered; Postfix has some dozens.
 const TAGS: usize = 4_096;
-/// A repetition count beyond this is no syslog's.
-const REPETITIONS: u32 = 100_000;
+/// Syslog daemons say every ten minutes at the latest how often a line was repeated, and no host logs thousands a second
+/// all that time. A greater number is not believed: the line is one that is not understood.
+pub(super) const REPETITIONS: u32 = 1_000_000;
 
 /// What holds for all logs.
 #[derive(Clone, Debug)]
@@ -48,12 +53,50 @@ pub struct Options {
     pub filters: Vec<Filter>,
     /// Reinjecting labels of instances met that way.
     pub reinject_labels: Vec<Vec<u8>>,
+    /// Tables of the busiest.
+    pub ranks: Ranks,
+}
+
+/// How many rows the tables of the busiest have, and which names always have one.
+#[derive(Clone, Debug, Default)]
+#[allow(missing_docs, reason = "each is the key of the configuration that is called so")]
+pub struct Ranks {
+    pub senders: usize,
+    pub users: Vec<String>,
+    pub destinations: usize,
+    pub watched: Vec<String>,
+    pub clients: usize,
+    /// `log.destination_aliases`, behind the shipped ones.
+    pub(super) aliases: Arc<Aliases>,
+}
+
+impl Ranks {
+    /// As configured.
+    pub fn new(config: &config::Log) -> Self {
+        let places = |rows: u32| usize::try_from(rows).unwrap_or(usize::MAX);
+        Self {
+            senders: places(config.senders),
+            users: config.watch.users.clone(),
+            destinations: places(config.destinations),
+            watched: config.watch.destinations.clone(),
+            clients: places(config.clients),
+            aliases: Arc::new(Aliases::new(&config.destination_aliases)),
+        }
+    }
+
+    /// As many rows as there can be, to choose among them in the end.
+    pub(super) fn of_all(mut self) -> Self {
+        let all = |rows: usize| if rows > 0 { PLACES } else { 0 };
+        (self.senders, self.destinations, self.clients) =
+            (all(self.senders), all(self.destinations), all(self.clients));
+        self
+    }
 }
 
 impl Default for Options {
     fn default() -> Self {
-        let (hosts, filters, reinject_labels) = Default::default();
-        Self { hosts, queue_ids: 262_144, discover: false, filters, reinject_labels }
+        let (hosts, filters, reinject_labels, ranks) = Default::default();
+        Self { hosts, queue_ids: 262_144, discover: false, filters, reinject_labels, ranks }
     }
 }
 
@@ -78,6 +121,8 @@ pub struct Settings {
     pub addresses: Form,
     /// DNS lists its configuration names; `None` where it is not known.
     pub dnsbl: Option<Vec<DnsList>>,
+    /// Its TLS sessions with servers are logged (smtp_tls_loglevel).
+    pub logs_tls: bool,
 }
 
 impl Settings {
@@ -114,8 +159,19 @@ pub struct Instance {
     pub state: State,
     /// Programs master has throttled since this was last emptied, and the entries' keys where the log tells them.
     pub throttled: Vec<(String, Option<String>)>,
+    /// How often the line that is now read was written: what it counts is added so often.
+    pub(super) times: u64,
     /// The program whose process master lost last, and the entry it served: what it throttles next.
     pub(super) lost: Option<(String, Option<usize>)>,
+    /// The line that is being read.
+    pub(super) reading: Reading,
+}
+
+/// Of the line that is being read: when it was written, seconds since 1970, and which process wrote it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Reading {
+    pub now: i64,
+    pub pid: Option<u32>,
 }
 
 /// What was read from one file or journal.
@@ -129,6 +185,13 @@ pub struct SourceCounters {
     pub suppressed: u64,
     pub rotations: u64,
     pub gaps: u64,
+}
+
+impl SourceCounters {
+    /// Adds what a syslog daemon admits so often to have dropped.
+    fn suppress(&mut self, line: &[u8], times: u64) {
+        self.suppressed = self.suppressed.saturating_add(suppressed(line).saturating_mul(times));
+    }
 }
 
 /// The programs by what understands their lines.
@@ -306,6 +369,7 @@ impl Engine {
     /// Adds an instance with what it has counted so far. Returns its position.
     pub fn add(&mut self, settings: Settings, mut state: State) -> usize {
         state.ids.set_limit(self.options.queue_ids);
+        state.arrange(&self.options.ranks);
         self.instances.push(Instance { settings, state, ..Instance::default() });
         self.instances.len() - 1
     }
@@ -342,12 +406,12 @@ impl Engine {
         let line = record.as_ref().map_or_else(|| Line::split(raw), record::Record::line);
         if !self.options.hosts.is_empty() && !self.options.hosts.iter().any(|host| *host == line.host) {
             source.counters.foreign += 1;
-            source.strangers.note(Kind::Other, b"");
+            source.strangers.note(Kind::Other, b"", 1);
             return;
         }
         if source.admissions_only {
             if is_syslog(&Tag::new(line.tag)) {
-                source.counters.suppressed += suppressed(line.text);
+                source.counters.suppress(line.text, 1);
             }
             return;
         }
@@ -356,23 +420,32 @@ impl Engine {
         }
         self.match_patterns(source, record.is_none().then_some(raw), &line, previous);
         match line.repeated() {
-            None => self.entry(source, &line),
-            Some((times, Some(text))) => {
-                let line = Line { text, ..line };
-                (0..times.min(REPETITIONS)).for_each(|_| self.entry(source, &line));
-            }
+            None => self.entry(source, &line, 1),
+            Some((times, _)) if times > REPETITIONS => self.entry(source, &line, 1),
+            Some((times, Some(text))) => self.entries(source, &Line { text, ..line }, times),
             Some((times, None)) => {
                 let kept = std::mem::take(&mut source.previous);
                 let before = Line::split(previous.unwrap_or(&kept));
                 if before.repeated().is_none() {
-                    (0..times.min(REPETITIONS)).for_each(|_| self.entry(source, &before));
+                    self.entries(source, &before, times);
                 }
                 source.previous = kept;
             }
         }
     }
 
-    fn entry(&mut self, source: &mut Source, line: &Line<'_>) {
+    /// A line that was written so often. It costs no more than two of its kind: what depends on the lines before it (a first
+    /// activation, a new process) is decided by the first, and all others find what the first one left.
+    fn entries(&mut self, source: &mut Source, line: &Line<'_>, times: u32) {
+        if times > 0 {
+            self.entry(source, line, 1);
+        }
+        if times > 1 {
+            self.entry(source, line, u64::from(times) - 1);
+        }
+    }
+
+    fn entry(&mut self, source: &mut Source, line: &Line<'_>, times: u64) {
         let resolved = match source.tags.get(line.tag) {
             Some(resolved) => *resolved,
             None => self.resolve(source, line.tag),
@@ -380,22 +453,24 @@ impl Engine {
         let sender = match resolved {
             Resolved::Ours(sender) => sender,
             Resolved::Syslog => {
-                source.counters.foreign += 1;
-                source.counters.suppressed += suppressed(line.text);
+                source.counters.foreign += times;
+                source.counters.suppress(line.text, times);
                 return;
             }
             Resolved::Foreign(kind) => {
-                source.counters.foreign += 1;
-                source.strangers.note(kind, Tag::new(line.tag).name);
+                source.counters.foreign += times;
+                source.strangers.note(kind, Tag::new(line.tag).name, times);
                 return;
             }
         };
         source.strangers.clear();
         let now = self.now;
         let Some(instance) = self.instances.get_mut(sender.instance) else { return };
+        instance.reading = Reading { now, pid: line.pid };
+        instance.times = times;
         let (severity, body) = text::severity(line.text);
         let message = instance.state.messages.at(sender.message);
-        message.lines += 1;
+        message.lines += times;
         message.last = now;
         if let (Some(entry), Some(pid)) = (sender.entry, line.pid)
             && instance.state.pids.note(pid, entry)
@@ -406,8 +481,8 @@ impl Engine {
         let counter = match severity {
             Severity::Info => {
                 if !instance.info(&sender, line, now) {
-                    instance.state.messages.at(sender.message).unrecognised += 1;
-                    source.counters.unrecognised += 1;
+                    instance.state.messages.at(sender.message).unrecognised += times;
+                    source.counters.unrecognised += times;
                     if let Some(examples) = self.examples.as_mut().filter(|examples| examples.len() < UNRECOGNISED) {
                         let pid = line.pid.map(|pid| format!("[{pid}]")).unwrap_or_default();
                         examples.push([line.tag, pid.as_bytes(), b": ", line.text].concat());
@@ -420,7 +495,7 @@ impl Engine {
             Severity::Fatal => &mut message.fatals,
             Severity::Panic => &mut message.panics,
         };
-        *counter += 1;
+        *counter += times;
         instance.complaint(&sender, severity, body, now);
     }
 

@@ -2,7 +2,8 @@
 
 use super::{
     counters::{DELAY_LIMITS, Mail, STAGES},
-    engine::{Instance, Program, Sender},
+    destinations::{Event, Moved},
+    engine::{Instance, Program, Reading, Sender},
     ids::Origin,
     tls::Direction,
 };
@@ -87,27 +88,30 @@ impl Instance {
         let state = &mut self.state;
         let mail = &mut state.mail;
         if rest == b"removed" {
-            mail.removed += 1;
+            mail.removed += self.times;
             state.ids.remove(id);
         } else if let Some((size, recipients)) = text::activation(rest) {
             match state.ids.activate(id, size, recipients) {
                 Some((Origin::Received, sender)) => {
-                    mail.received_messages += 1;
-                    mail.received_octets += size;
-                    mail.received_recipients += recipients;
-                    state.sizes.count(size, recipients, 1);
+                    mail.received_messages += self.times;
+                    mail.received_octets = mail.received_octets.saturating_add(size);
+                    mail.received_recipients = mail.received_recipients.saturating_add(recipients);
+                    state.sizes.count(size, recipients, self.times);
                     if sender != 0 {
-                        state.senders.recipients(sender - 1, recipients, now);
+                        state.senders.recipients(sender, recipients, now);
                     }
                 }
-                Some((Origin::Internal, _)) => mail.internal_messages += 1,
+                Some((Origin::Internal, _)) => mail.internal_messages += self.times,
                 Some((Origin::Reinjected | Origin::Requeued | Origin::Retry, _)) | None => {}
+            }
+            if rest.starts_with(b"from=<>,") {
+                state.ids.from_nobody(id);
             }
         } else if let Some(status) = returned(rest) {
             match status {
-                b"expired" => mail.expired += 1,
-                b"force-expired" => mail.force_expired += 1,
-                _ => mail.other_status += 1,
+                b"expired" => mail.expired += self.times,
+                b"force-expired" => mail.force_expired += self.times,
+                _ => mail.other_status += self.times,
             }
         } else {
             return rest == b"skipped, still being delivered" || rest.starts_with(b"canceled");
@@ -122,14 +126,14 @@ impl Instance {
             return false;
         }
         let origin = if let Some(old) = requeued(rest) {
-            self.state.mail.requeued += 1;
+            self.state.mail.requeued += self.times;
             self.state.ids.requeue(QueueId::new(old), id);
             return true;
         } else if from_filter(rest, &self.settings.reinject_users) {
-            self.state.mail.received_reinjected += 1;
+            self.state.mail.received_reinjected += self.times;
             Origin::Reinjected
         } else {
-            self.state.mail.received_local += 1;
+            self.state.mail.received_local += self.times;
             Origin::Received
         };
         self.state.ids.open(id, origin, 0);
@@ -141,68 +145,81 @@ impl Instance {
         let Some(delivery) = delivery(rest, self.settings.addresses) else { return false };
         let state = &mut self.state;
         let mail = &mut state.mail;
-        let mut aside = Default::default();
+        let (mut aside, mut known, before) = (Default::default(), Default::default(), Moved::of(mail));
         let transport = if sender.program.delivers() { state.transports.at(sender.service) } else { &mut aside };
-        transport.connections_reused += u64::from(delivery.reused);
+        transport.connections_reused += u64::from(delivery.reused) * self.times;
         match delivery.status {
             b"sent" => {
-                let known = state.ids.delivery(id, false);
-                transport.sent += 1;
+                known = state.ids.delivery(id, false, self.times);
+                transport.sent += self.times;
                 let filter =
                     sender.filter || self.settings.filters.iter().any(|f| f.takes(sender.program, delivery.relay));
                 if delivery.reason.starts_with(b"forwarded as") {
-                    mail.forwarded += 1;
+                    mail.forwarded += self.times;
                 } else if sender.program == Program::Discard {
-                    mail.discarded += 1;
+                    mail.discarded += self.times;
                 } else if filter {
-                    mail.sent_to_filter += 1;
+                    mail.sent_to_filter += self.times;
                 } else {
-                    mail.sent += 1;
-                    mail.sent_octets = mail.sent_octets.saturating_add(known.size);
+                    mail.sent += self.times;
+                    mail.sent_octets = mail.sent_octets.saturating_add(known.size.saturating_mul(self.times));
                 }
-                transport.retried += u64::from(known.retried);
+                transport.retried += u64::from(known.retried) * self.times;
                 let stages = timing(&delivery, known.first);
                 for (stage, ms) in stages.into_iter().enumerate() {
                     let Some(ms) = ms else { continue };
-                    transport.stages[stage].sum = transport.stages[stage].sum.saturating_add(ms);
-                    transport.stages[stage].count += 1;
-                    state.delays[stage][DELAY_LIMITS.partition_point(|limit| *limit < ms)] += 1;
+                    let sum = &mut transport.stages[stage].sum;
+                    *sum = sum.saturating_add(ms.saturating_mul(self.times));
+                    transport.stages[stage].count += self.times;
+                    state.delays[stage][DELAY_LIMITS.partition_point(|limit| *limit < ms)] += self.times;
                 }
             }
             b"deferred" | b"SOFTBOUNCE" => {
-                let known = state.ids.delivery(id, true);
-                transport.deferrals += 1;
-                mail.deferrals += 1;
-                mail.deferred_messages += u64::from(known.newly_deferred);
-                mail.soft_bounced += u64::from(delivery.status == b"SOFTBOUNCE");
+                known = state.ids.delivery(id, true, self.times);
+                transport.deferrals += self.times;
+                mail.deferrals += self.times;
+                mail.deferred_messages += u64::from(known.newly_deferred) * self.times;
+                mail.soft_bounced += u64::from(delivery.status == b"SOFTBOUNCE") * self.times;
                 let reason = delivery.reason;
                 let untried = reason.starts_with(b"delivery temporarily suspended") || reason == b"deferred transport";
-                mail.suspended += u64::from(untried || sender.program == Program::Error);
+                mail.suspended += u64::from(untried || sender.program == Program::Error) * self.times;
                 let cause = Cause::of(delivery.dsn, reason, delivery.recipient);
-                state.defers[DeferReason::from(cause) as usize - 1] += 1;
+                state.defers[DeferReason::from(cause) as usize - 1] += self.times;
             }
             b"bounced" => {
-                state.ids.delivery(id, false);
-                transport.bounced += 1;
-                mail.bounced += 1;
-                state.bounces.count(&delivery, 1);
-                looped(mail, delivery.reason);
+                known = state.ids.delivery(id, false, self.times);
+                transport.bounced += self.times;
+                mail.bounced += self.times;
+                state.bounces.count(&delivery, self.times);
+                looped(mail, delivery.reason, self.times);
             }
             // Address probes are no mail.
             status if status.starts_with(b"deliverable") => {
-                mail.deliverable += 1;
+                mail.deliverable += self.times;
                 return true;
             }
             status if status.starts_with(b"undeliverable") => {
-                mail.undeliverable += 1;
+                mail.undeliverable += self.times;
                 return true;
             }
-            _ => mail.other_status += 1,
+            _ => mail.other_status += self.times,
         }
-        state.tls.delivery(delivery.tls, 1);
+        state.tls.delivery(delivery.tls, self.times);
         if let Some(code) = delivery.dsn {
-            state.dsn.count(code);
+            state.dsn.count(code, self.times);
         }
+        let delivers = sender.program.delivers();
+        state.destinations.delivery(&Event {
+            delivery: &delivery,
+            id,
+            pid: self.reading.pid,
+            speaks: matches!(sender.program, Program::Client | Program::Error),
+            transport: label(state.transports.name(sender.service).filter(|_| delivers).unwrap_or_default()),
+            known,
+            delay: timing(&delivery, known.first)[4],
+            moved: Moved::of(&state.mail).since(before),
+            now: self.reading.now,
+        });
         true
     }
 
@@ -210,16 +227,21 @@ impl Instance {
     /// smtp_trouble.c logs any reason there while another server is left to try.
     pub(super) fn client(&mut self, sender: &Sender, id: Option<QueueId>, rest: &[u8]) -> bool {
         let transport = self.state.transports.at(sender.service);
+        if greeting_failed(rest) || id.is_none() && rest.starts_with(b"connect to ") {
+            transport.connect_failures += self.times;
+            let Reading { now, .. } = self.reading;
+            let transport = label(self.state.transports.name(sender.service).unwrap_or_default());
+            self.state.destinations.unreachable(rest, transport, now, self.times);
+            return true;
+        }
         if id.is_some() {
-            transport.connect_failures += u64::from(greeting_failed(rest));
             // A delivery line that was cut off is none.
             return !rest.starts_with(b"to=");
         }
-        if rest.starts_with(b"connect to ") || greeting_failed(rest) {
-            transport.connect_failures += 1;
-        } else if let Some(session) = session(rest, b"to ") {
-            transport.tls_connections += u64::from(session.new);
-            self.state.tls.session(Direction::Outbound, &session, 1);
+        if let Some(session) = session(rest, b"to ") {
+            self.state.destinations.session(self.reading.pid, rest);
+            transport.tls_connections += u64::from(session.new) * self.times;
+            self.state.tls.session(Direction::Outbound, &session, self.times);
         } else {
             return CLIENT.iter().any(|word| rest.starts_with(word)) || tls_library(rest);
         }
@@ -229,7 +251,7 @@ impl Instance {
     /// tlsproxy: postscreen's clients, and servers where smtp keeps connections with TLS for others.
     pub(super) fn tls_proxy(&mut self, rest: &[u8]) -> bool {
         let Some(session) = session(rest, b"from ") else { return false };
-        self.state.tls.session(Direction::Inbound, &session, 1);
+        self.state.tls.session(Direction::Inbound, &session, self.times);
         true
     }
 
@@ -243,9 +265,9 @@ impl Instance {
             return rest.starts_with(b"not sending trace/success notification ");
         };
         if notice.starts_with(b"non-delivery notification: ") {
-            self.state.mail.non_delivery_notices += 1;
+            self.state.mail.non_delivery_notices += self.times;
         } else if notice.starts_with(b"delay notification: ") {
-            self.state.mail.delay_notices += 1;
+            self.state.mail.delay_notices += self.times;
         } else {
             // `delivery status notification: `, and `notification failed to` of 3.11.
             return has(&notice[..notice.len().min(32)], b"notification");
@@ -256,7 +278,7 @@ impl Instance {
     /// postsuper: what an administrator does to queued mail. Its `removed` is not qmgr's.
     pub(super) fn postsuper(&mut self, id: Option<QueueId>, rest: &[u8]) -> bool {
         match (id, rest) {
-            (Some(_), b"placed on hold") => self.state.mail.held += 1,
+            (Some(_), b"placed on hold") => self.state.mail.held += self.times,
             // postsuper -r: pickup tells of the new id.
             (Some(id), b"removed" | b"requeued") => self.state.ids.remove(id),
             (Some(_), rest) => {
@@ -419,11 +441,16 @@ fn requeued(rest: &[u8]) -> Option<&[u8]> {
 }
 
 /// `mail forwarding loop for x`, `mail for x loops back to myself`.
-fn looped(mail: &mut Mail, reason: &[u8]) {
+fn looped(mail: &mut Mail, reason: &[u8], times: u64) {
     let loops = reason.starts_with(b"mail forwarding loop")
         || (reason.starts_with(b"mail for ") && has(reason, b" loops back to myself"))
         || reason.starts_with(b"too many hops");
-    mail.loops_detected += u64::from(loops);
+    mail.loops_detected += u64::from(loops) * times;
+}
+
+/// What a service is called: the label where it logs under one, else the program.
+fn label(service: &str) -> &str {
+    service.rsplit_once('/').map_or(service, |(label, _)| label)
 }
 
 /// beforeQueue, inQueue, connect, transmit, total in milliseconds. A retry logs its whole waiting time as time before the

@@ -48,8 +48,10 @@ struct Entry {
     deferred: bool,
     /// cleanup has its header: what the client does now decides nothing.
     content: bool,
-    /// The slot of the authenticated sender; 0 where there is none.
-    sender: u16,
+    /// The null sender's: a notice, as somebody made this host send.
+    notice: bool,
+    /// The number of the authenticated sender; 0 where there is none.
+    sender: u32,
     /// Which entry of `order` is this one's.
     turn: u32,
     recipients: u32,
@@ -69,6 +71,8 @@ pub struct Known {
     pub retried: bool,
     /// This deferral is the first of a message in its first activation.
     pub newly_deferred: bool,
+    /// Of the null sender: whoever forges senders chooses its recipients.
+    pub notice: bool,
 }
 
 /// The memory.
@@ -107,7 +111,7 @@ impl Ids {
     }
 
     /// A message begins. It replaces an older one of the same id: ids are used again.
-    pub fn open(&mut self, id: QueueId, origin: Origin, sender: u16) {
+    pub fn open(&mut self, id: QueueId, origin: Origin, sender: u32) {
         self.insert(
             id,
             Entry {
@@ -115,6 +119,7 @@ impl Ids {
                 active: false,
                 deferred: false,
                 content: false,
+                notice: false,
                 sender,
                 turn: 0,
                 recipients: 0,
@@ -125,7 +130,7 @@ impl Ids {
     }
 
     /// [`open`](Self::open), by this process: it is in no other transaction now.
-    pub fn begin(&mut self, pid: Option<u32>, id: QueueId, origin: Origin, sender: u16) {
+    pub fn begin(&mut self, pid: Option<u32>, id: QueueId, origin: Origin, sender: u32) {
         if let Some(pid) = pid {
             self.abandon(pid, false);
             if self.transactions.len() < PROCESSES {
@@ -162,8 +167,8 @@ impl Ids {
         self.open(new, origin, sender);
     }
 
-    /// The queue manager takes it up: says what it is if this is the first time, and the sender's slot.
-    pub fn activate(&mut self, id: QueueId, size: u64, recipients: u64) -> Option<(Origin, u16)> {
+    /// The queue manager takes it up: says what it is if this is the first time, and the sender's number.
+    pub fn activate(&mut self, id: QueueId, size: u64, recipients: u64) -> Option<(Origin, u32)> {
         let recipients = u32::try_from(recipients).unwrap_or(u32::MAX);
         match self.entries.get_mut(&id) {
             Some(entry) if !entry.active => {
@@ -177,16 +182,26 @@ impl Ids {
                 None
             }
             None => {
-                let (active, deferred, content, sender, turn, seen) = (true, false, true, 0, 0, 0);
+                let (active, deferred, content, notice, sender, turn, seen) = (true, false, true, false, 0, 0, 0);
                 let origin = Origin::Retry;
-                self.insert(id, Entry { origin, active, deferred, content, sender, turn, recipients, seen, size });
+                self.insert(
+                    id,
+                    Entry { origin, active, deferred, content, notice, sender, turn, recipients, seen, size },
+                );
                 None
             }
         }
     }
 
-    /// A recipient had its turn.
-    pub fn delivery(&mut self, id: QueueId, deferred: bool) -> Known {
+    /// It is of the null sender.
+    pub fn from_nobody(&mut self, id: QueueId) {
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.notice = true;
+        }
+    }
+
+    /// So many recipients had their turn, with one outcome.
+    pub fn delivery(&mut self, id: QueueId, deferred: bool, times: u64) -> Known {
         let Some(entry) = self.entries.get_mut(&id) else { return Known::default() };
         let first = entry.origin.first() && entry.active;
         let known = Known {
@@ -194,11 +209,14 @@ impl Ids {
             first,
             retried: entry.active && !first,
             newly_deferred: first && deferred && !entry.deferred,
+            notice: entry.notice,
         };
-        entry.seen = entry.seen.saturating_add(1);
+        let before = entry.seen;
+        entry.seen = before.saturating_add(u32::try_from(times).unwrap_or(u32::MAX));
         entry.deferred |= deferred;
         // Once: the recipient that completes them.
-        if entry.deferred && (entry.seen == entry.recipients || entry.origin == Origin::Retry && deferred) {
+        let completed = before < entry.recipients && entry.recipients <= entry.seen;
+        if entry.deferred && (completed || entry.origin == Origin::Retry && deferred) {
             self.leaving.push_back((id, entry.turn));
             if self.leaving.len() > LEAVING
                 && let Some((id, turn)) = self.leaving.pop_front()
@@ -260,9 +278,14 @@ impl Ids {
         for one in self.order.iter().filter(|one| self.current(one)) {
             let Some(entry) = self.entries.get(&one.0) else { continue };
             let id = one.0.as_bytes();
-            let flags = u8::from(entry.active) | u8::from(entry.deferred) << 1 | u8::from(entry.content) << 2;
+            let [a, b, c, d] = entry.sender.to_le_bytes();
+            let wide = [c, d] != [0, 0];
+            let flags = [entry.active, entry.deferred, entry.content, entry.notice, wide];
+            let flags = (0..).zip(flags).fold(0, |all, (bit, flag)| all | u8::from(flag) << bit);
             out.extend([id.len() as u8, entry.origin as u8, flags]);
-            out.extend(entry.sender.to_le_bytes());
+            out.extend([a, b]);
+            // Before numbers grew larger than 65,535 there were two octets.
+            out.extend([c, d].iter().filter(|_| wide));
             out.extend(entry.recipients.to_le_bytes());
             out.extend(entry.seen.to_le_bytes());
             out.extend(entry.size.to_le_bytes());
@@ -275,12 +298,15 @@ impl Ids {
         let mut ids = Self { limit: usize::MAX, evicted: u64::from_le_bytes(take(bytes)?), ..Self::default() };
         for _ in 0..u32::from_le_bytes(take(bytes)?) {
             let [length, origin, flags] = take(bytes)?;
+            let [a, b] = take(bytes)?;
+            let [c, d] = if flags & 16 != 0 { take(bytes)? } else { [0, 0] };
             let mut entry = Entry {
                 origin: Origin::from(origin)?,
                 active: flags & 1 != 0,
                 deferred: flags & 2 != 0,
                 content: flags & 4 != 0,
-                sender: u16::from_le_bytes(take(bytes)?),
+                notice: flags & 8 != 0,
+                sender: u32::from_le_bytes([a, b, c, d]),
                 turn: 0,
                 recipients: u32::from_le_bytes(take(bytes)?),
                 seen: u32::from_le_bytes(take(bytes)?),
@@ -318,7 +344,7 @@ mod tests {
         ids.abandon(7, false);
         ids.requeue(Some(id(1)), id(2));
         assert_eq!(ids.activate(id(2), 10, 1), Some((Origin::Received, 3)));
-        assert!(ids.delivery(id(2), true).first);
+        assert!(ids.delivery(id(2), true, 1).first);
         // What was active before was received then.
         ids.requeue(Some(id(2)), id(3));
         assert_eq!(ids.activate(id(3), 10, 1), Some((Origin::Requeued, 0)));
@@ -332,17 +358,17 @@ mod tests {
         ids.open(id(1), Origin::Received, 3);
         ids.seen_by_cleanup(id(1));
         assert_eq!(ids.activate(id(1), 400, 2), Some((Origin::Received, 3)));
-        let first = ids.delivery(id(1), true);
+        let first = ids.delivery(id(1), true, 1);
         assert!(first.newly_deferred && first.first && first.size == 400);
-        let second = ids.delivery(id(1), true);
+        let second = ids.delivery(id(1), true, 1);
         assert!(second.first && !second.newly_deferred, "one message");
         // An alias with more members than the message has recipients.
-        let third = ids.delivery(id(1), false);
+        let third = ids.delivery(id(1), false, 1);
         assert!(third.first && third.size == 400);
         assert_eq!(ids.activate(id(1), 400, 2), None, "a retry");
-        let retry = ids.delivery(id(1), false);
+        let retry = ids.delivery(id(1), false, 1);
         assert!(retry.retried && !retry.first && retry.size == 400);
-        assert!(!ids.delivery(id(1), true).newly_deferred);
+        assert!(!ids.delivery(id(1), true, 1).newly_deferred);
         ids.seen_by_cleanup(id(2));
         assert_eq!(ids.activate(id(2), 1, 1), Some((Origin::Internal, 0)));
         ids.remove(id(2));
@@ -351,10 +377,10 @@ mod tests {
         (10..10 + LEAVING).for_each(|n| {
             ids.open(id(n), Origin::Received, 0);
             ids.activate(id(n), 1, 1);
-            ids.delivery(id(n), true);
+            ids.delivery(id(n), true, 1);
         });
         assert_eq!(ids.len(), LEAVING);
-        assert!(!ids.delivery(id(1), false).retried);
+        assert!(!ids.delivery(id(1), false, 1).retried);
     }
 
     #[test]
@@ -403,9 +429,10 @@ mod tests {
     #[test]
     fn it_survives_a_restart() {
         let mut ids = Ids::default();
-        (0..1_000).for_each(|n| ids.open(id(n), Origin::Reinjected, n as u16));
+        (0..1_000).for_each(|n| ids.open(id(n), Origin::Reinjected, if n == 8 { 0x1_0002 } else { n as u32 }));
+        ids.from_nobody(id(8));
         ids.activate(id(7), 77, 5);
-        ids.delivery(id(7), true);
+        ids.delivery(id(7), true, 1);
         let mut bytes = Vec::new();
         ids.save(&mut bytes);
         let mut rest = &bytes[..];
@@ -413,7 +440,9 @@ mod tests {
         assert!(rest.is_empty());
         assert_eq!(again.len(), 1_000);
         assert_eq!(again.activate(id(9), 1, 1), Some((Origin::Reinjected, 9)));
-        let known = again.delivery(id(7), true);
+        assert_eq!(again.activate(id(8), 1, 1), Some((Origin::Reinjected, 0x1_0002)));
+        assert!(again.delivery(id(8), false, 1).notice && !again.delivery(id(9), false, 1).notice);
+        let known = again.delivery(id(7), true, 1);
         assert_eq!((known.size, known.newly_deferred), (77, false));
         for cut in 0..bytes.len().min(200) {
             let _ = Ids::load(&mut &bytes[..cut]);

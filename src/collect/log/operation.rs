@@ -12,13 +12,13 @@ impl Instance {
     /// master's informational lines.
     pub(super) fn master(&mut self, rest: &[u8]) -> bool {
         if rest.starts_with(b"daemon started ") {
-            self.state.starts += 1;
+            self.state.starts += self.times;
             // Nobody of the master before is there any more.
             self.state.sessions.clear();
             self.state.pids.clear();
             true
         } else if rest.starts_with(b"reload ") {
-            self.state.reloads += 1;
+            self.state.reloads += self.times;
             true
         } else {
             [&b"terminating on signal "[..], b"master exit time has arrived", b"ignoring status update from child "]
@@ -41,7 +41,7 @@ impl Instance {
             }
             // nqmgr's clog warnings come four at a time; the first says it.
             Program::Qmgr if body.starts_with(b"mail for ") && body.ends_with(b" active queue entries") => {
-                self.state.mail.destinations_saturated += 1;
+                self.state.mail.destinations_saturated += self.times;
             }
             _ => {}
         }
@@ -58,7 +58,7 @@ impl Instance {
             let pid = text::between(process, b" pid ", b" ").and_then(text::number).and_then(|n| u32::try_from(n).ok());
             let told = pid.and_then(|pid| self.state.pids.get(pid)).map(usize::from);
             let entry = told.or_else(|| self.serving("", &program));
-            self.events(entry, &program).abnormal_exits += 1;
+            self.events(entry, &program).abnormal_exits += self.times;
             self.lost = Some((program, told));
             if let Some(pid) = pid {
                 self.state.pids.ended(pid);
@@ -69,7 +69,7 @@ impl Instance {
             // master says it right after the end of the process that it could not start.
             let told = self.lost.take().filter(|(lost, _)| *lost == program).and_then(|(_, entry)| entry);
             let entry = told.or_else(|| self.serving("", &program));
-            self.events(entry, &program).throttles += 1;
+            self.events(entry, &program).throttles += self.times;
             let key = told.and_then(|n| self.settings.services.get(n)).map(|service| service.key.clone());
             if self.throttled.len() < 1_024 {
                 self.throttled.push((program, key));
@@ -81,7 +81,7 @@ impl Instance {
             // The first of three warnings: `service "smtp" (25) has reached …`.
             let name = text::name(name);
             let entry = self.settings.services.iter().position(|service| service.name == name);
-            self.events(entry, &name).limit_reached += 1;
+            self.events(entry, &name).limit_reached += self.times;
         }
     }
 
@@ -99,14 +99,15 @@ impl Instance {
         let smtpd = self.state.smtpd.at(by.service);
         let body = text::queue_id(body).map_or(body, |(_, rest)| rest);
         if let Some(name) = login_failed(body) {
-            smtpd.auth_failed += 1;
-            self.state.senders.failure(name.map(text::name).as_deref(), now);
+            smtpd.auth_failed += self.times;
+            self.state.senders.failure(name.map(text::name).as_deref(), now, self.times);
+            self.state.clients.auth_failure(body, now, self.times);
         } else if LIMITS.iter().any(|limit| body.starts_with(limit)) {
-            smtpd.limits_exceeded += 1;
+            smtpd.limits_exceeded += self.times;
         } else if body.starts_with(b"non-SMTP command from ") || body.starts_with(b"Illegal address syntax from ") {
-            smtpd.protocol_errors += 1;
+            smtpd.protocol_errors += self.times;
         } else if unknown_client(body) {
-            smtpd.unknown_clients += 1;
+            smtpd.unknown_clients += self.times;
         }
     }
 }

@@ -20,11 +20,11 @@ impl Instance {
     fn rejected(&mut self, reason: RejectReason, temporary: bool) {
         let mail = &mut self.state.mail;
         if temporary {
-            mail.rejects_temporary += 1;
+            mail.rejects_temporary += self.times;
         } else {
-            mail.rejects_permanent += 1;
+            mail.rejects_permanent += self.times;
         }
-        self.state.rejects[reason as usize - 1][usize::from(!temporary)] += 1;
+        self.state.rejects[reason as usize - 1][usize::from(!temporary)] += self.times;
     }
 
     /// smtpd.
@@ -39,7 +39,8 @@ impl Instance {
                     return true;
                 }
                 if rest.starts_with(b"connect from ") {
-                    self.state.smtpd.at(by.service).connects += 1;
+                    self.state.smtpd.at(by.service).connects += self.times;
+                    self.state.clients.connect(&rest[13..], now, self.times);
                     if let Some(pid) = pid {
                         // One process serves one client at a time; this bounds what a log full of strange pids can do.
                         if self.state.sessions.len() < 65_536 {
@@ -55,11 +56,12 @@ impl Instance {
             }
             Some(b'd') if rest.starts_with(b"disconnect from ") => {
                 let smtpd = self.state.smtpd.at(by.service);
-                smtpd.disconnects += 1;
+                smtpd.disconnects += self.times;
                 for (command, ok, _) in text::command_counts(rest) {
+                    let more = ok.saturating_mul(self.times);
                     match command {
-                        b"data" | b"bdat" => smtpd.accepted += ok,
-                        b"auth" => smtpd.auth_ok += ok,
+                        b"data" | b"bdat" => smtpd.accepted = smtpd.accepted.saturating_add(more),
+                        b"auth" => smtpd.auth_ok = smtpd.auth_ok.saturating_add(more),
                         _ => {}
                     }
                 }
@@ -76,23 +78,23 @@ impl Instance {
         }
         let smtpd = self.state.smtpd.at(by.service);
         if let Some(stage) = rest.strip_prefix(b"lost connection after ") {
-            smtpd.lost_connections += 1;
+            smtpd.lost_connections += self.times;
             self.broken_off(pid, stage);
         } else if let Some(stage) = rest.strip_prefix(b"timeout after ") {
-            smtpd.timeouts += 1;
+            smtpd.timeouts += self.times;
             self.broken_off(pid, stage);
         } else if rest.starts_with(b"too many errors after ") {
-            smtpd.too_many_errors += 1;
+            smtpd.too_many_errors += self.times;
         } else if let Some(session) = session(rest, b"from ") {
-            smtpd.tls_sessions += 1;
-            self.state.tls.session(Direction::Inbound, &session, 1);
+            smtpd.tls_sessions += self.times;
+            self.state.tls.session(Direction::Inbound, &session, self.times);
         } else if rest.starts_with(b"SSL_accept error from ") {
-            smtpd.tls_errors += 1;
+            smtpd.tls_errors += self.times;
         } else if rest.starts_with(b"improper command pipelining after ")
             || rest.starts_with(b"bare <LF> received after ")
             || rest.starts_with(b"non-SMTP command from ")
         {
-            smtpd.protocol_errors += 1;
+            smtpd.protocol_errors += self.times;
         } else {
             const KNOWN: [&[u8]; 13] = [
                 b"abort: TLS from ",
@@ -128,12 +130,12 @@ impl Instance {
         let mail = &mut self.state.mail;
         let (name, forwarded) = origin(client);
         if by.reinjects || forwarded {
-            mail.received_reinjected += 1;
+            mail.received_reinjected += self.times;
             return self.state.ids.begin(pid, id, Origin::Reinjected, 0);
         }
-        mail.received_smtp += 1;
+        mail.received_smtp += self.times;
         let sender = match name {
-            Some(name) => self.state.senders.message(&text::name(name), now).saturating_add(1),
+            Some(name) => self.state.senders.message(&text::name(name), now, self.times),
             None => 0,
         };
         self.state.ids.begin(pid, id, Origin::Received, sender);
@@ -146,6 +148,7 @@ impl Instance {
                 let proxy = action == b"proxy-reject";
                 // `proxy-reject: END-OF-MESSAGE: 554 …` has no client; an empty reply is a proxy that hung up.
                 let refused = if proxy { proxied(details) } else { refusal(details) }.unwrap_or_default();
+                self.state.clients.reject(refused.client, self.reading.now, self.times);
                 let temporary = refused.temporary.unwrap_or(proxy);
                 let end =
                     [b"END-OF-MESSAGE", &b"DATA"[..], b"BDAT"].iter().any(|stage| refused.stage.starts_with(stage));
@@ -153,14 +156,14 @@ impl Instance {
                     // The message is refused as a whole, not one of its recipients.
                     id.into_iter().for_each(|id| ids.remove(id));
                 }
-                mail.proxy_rejects += u64::from(proxy);
-                mail.milter_rejects += u64::from(action == b"milter-reject");
-                self.state.codes.count(refused.reply, 1);
+                mail.proxy_rejects += u64::from(proxy) * self.times;
+                mail.milter_rejects += u64::from(action == b"milter-reject") * self.times;
+                self.state.codes.count(refused.reply, self.times);
                 let smtpd = self.state.smtpd.at(by.service);
                 if temporary {
-                    smtpd.rejects_temporary += 1;
+                    smtpd.rejects_temporary += self.times;
                 } else {
-                    smtpd.rejects_permanent += 1;
+                    smtpd.rejects_permanent += self.times;
                 }
                 let reason = match RejectReason::of(&refused) {
                     RejectReason::Greylisted => RejectReason::Greylisted,
@@ -173,15 +176,15 @@ impl Instance {
                 }
                 self.rejected(reason, temporary);
             }
-            b"reject_warning" => mail.reject_warnings += 1,
-            b"hold" | b"milter-hold" => mail.held += 1,
+            b"reject_warning" => mail.reject_warnings += self.times,
+            b"hold" | b"milter-hold" => mail.held += self.times,
             b"discard" | b"milter-discard" => {
-                mail.discarded += 1;
+                mail.discarded += self.times;
                 id.into_iter().for_each(|id| ids.remove(id));
             }
-            b"redirect" => mail.redirected += 1,
-            b"filter" => mail.filtered += 1,
-            b"milter-quarantine" => mail.held += 1,
+            b"redirect" => mail.redirected += self.times,
+            b"filter" => mail.filtered += self.times,
+            b"milter-quarantine" => mail.held += self.times,
             b"prepend" | b"bcc" | b"permit" | b"info" | b"warn" | b"warning" | b"delay" | b"hangup" | b"dunno"
             | b"strip" | b"ignore" | b"replace" | b"milter-accept" | b"proxy-accept" | b"abort" => {}
             other => return other.starts_with(b"milter-"),
@@ -192,7 +195,7 @@ impl Instance {
     /// `… blocked using zen.example; …`
     fn blocked(&mut self, words: &[u8]) {
         let slot = self.dnsbl_slot(blocked_using(words), false);
-        self.state.dnsbl.at(slot).blocked += 1;
+        self.state.dnsbl.at(slot).blocked += self.times;
     }
 
     /// The row of a DNS list. smtpd's lines hold words of strangers, so a list that no configuration names has a row only
@@ -227,17 +230,17 @@ impl Instance {
         let checked = action.strip_prefix(b"milter-header-").or_else(|| action.strip_prefix(b"milter-body-"));
         match checked.unwrap_or(action) {
             b"reject" => {
-                mail.cleanup_rejects += 1;
+                mail.cleanup_rejects += self.times;
                 ids.remove(id);
                 // A MIME error has no text of an administrator (cleanup_mime_error_callback()).
                 let text = if details.starts_with(b"mime-error ") { &[][..] } else { check_text(details) };
                 self.rejected(RejectReason::Content, text::temporary(text).unwrap_or(false));
             }
             b"milter-reject" => {
-                mail.milter_rejects += 1;
+                mail.milter_rejects += self.times;
                 ids.remove(id);
                 let refused = refusal(details).unwrap_or_default();
-                self.state.codes.count(refused.reply, 1);
+                self.state.codes.count(refused.reply, self.times);
                 let reason = match RejectReason::of(&refused) {
                     RejectReason::Greylisted => RejectReason::Greylisted,
                     _ => RejectReason::Milter,
@@ -245,12 +248,12 @@ impl Instance {
                 self.rejected(reason, refused.temporary.unwrap_or(false));
             }
             b"discard" | b"milter-discard" => {
-                mail.discarded += 1;
+                mail.discarded += self.times;
                 ids.remove(id);
             }
-            b"hold" | b"milter-hold" => mail.held += 1,
-            b"redirect" => mail.redirected += 1,
-            b"filter" => mail.filtered += 1,
+            b"hold" | b"milter-hold" => mail.held += self.times,
+            b"redirect" => mail.redirected += self.times,
+            b"filter" => mail.filtered += self.times,
             b"replace" | b"prepend" | b"warning" | b"strip" | b"bcc" | b"info" | b"ignore" | b"delay" | b"pass"
             | b"addheader" | b"milter-accept" => {}
             _ => return checked.is_some(),
@@ -261,8 +264,8 @@ impl Instance {
     /// cleanup's `message rejected: hopcount exceeded`, which is a warning (cleanup_message.c).
     pub(super) fn message_rejected(&mut self, id: QueueId, why: &[u8]) {
         let mail = &mut self.state.mail;
-        mail.cleanup_rejects += 1;
-        mail.loops_detected += u64::from(why.starts_with(b"hopcount exceeded"));
+        mail.cleanup_rejects += self.times;
+        mail.loops_detected += u64::from(why.starts_with(b"hopcount exceeded")) * self.times;
         self.state.ids.remove(id);
         self.rejected(RejectReason::Other, false);
     }
@@ -271,34 +274,36 @@ impl Instance {
     pub(super) fn postscreen(&mut self, rest: &[u8]) -> bool {
         let p = &mut self.state.postscreen;
         if rest.starts_with(b"CONNECT from ") {
-            p.connects += 1;
+            p.connects += self.times;
         } else if rest.starts_with(b"PASS NEW ") {
-            p.pass_new += 1;
+            p.pass_new += self.times;
         } else if rest.starts_with(b"PASS OLD ") {
-            p.pass_old += 1;
+            p.pass_old += self.times;
         } else if rest.starts_with(b"ALLOWLISTED ") || rest.starts_with(b"WHITELISTED ") {
-            p.allowlisted += 1;
+            p.allowlisted += self.times;
         } else if rest.starts_with(b"DENYLISTED ") || rest.starts_with(b"BLACKLISTED ") {
-            p.denylisted += 1;
+            p.denylisted += self.times;
         } else if rest.starts_with(b"PREGREET ") {
-            p.pregreet += 1;
+            p.pregreet += self.times;
         } else if rest.starts_with(b"DNSBL rank ") {
-            p.dnsbl_hits += 1;
+            p.dnsbl_hits += self.times;
         } else if rest.starts_with(b"HANGUP after ") {
-            p.hangups += 1;
+            p.hangups += self.times;
         } else if rest.starts_with(b"BARE NEWLINE ")
             || rest.starts_with(b"NON-SMTP COMMAND ")
             || rest.starts_with(b"COMMAND ")
             || rest.starts_with(b"DATA without valid RCPT")
             || rest.starts_with(b"BDAT without valid RCPT")
         {
-            p.protocol_errors += 1;
+            p.protocol_errors += self.times;
         } else if rest.starts_with(b"entering STRESS mode") {
-            p.stress_mode += 1;
+            p.stress_mode += self.times;
         } else if let Some(details) = rest.strip_prefix(b"reject: ") {
-            p.rejects += 1;
+            p.rejects += self.times;
+            self.state.clients.reject(details, self.reading.now, self.times);
             let reply = screened(details);
-            p.ports_busy += u64::from(matches!(reply, b"all server ports busy" | b"all screening ports busy"));
+            p.ports_busy +=
+                u64::from(matches!(reply, b"all server ports busy" | b"all screening ports busy")) * self.times;
             // `550 5.7.1 Service unavailable; client [address] blocked using LIST`, of postscreen's own words.
             let listed = [&b"Service unavailable; client ["[..], b"Service currently unavailable; client ["];
             let words = reply.get(10..).filter(|words| listed.iter().any(|w| words.starts_with(w)));
@@ -308,12 +313,12 @@ impl Instance {
             let reason = match list {
                 Some(list) => {
                     let slot = self.dnsbl_slot(Some(list), true);
-                    self.state.dnsbl.at(slot).blocked += 1;
+                    self.state.dnsbl.at(slot).blocked += self.times;
                     RejectReason::Dnsbl
                 }
                 None => RejectReason::Postscreen,
             };
-            self.state.codes.count(reply, 1);
+            self.state.codes.count(reply, self.times);
             // `too many connections` and `all server ports busy` are 421, which is not logged.
             let temporary = text::temporary(reply).unwrap_or(true);
             self.rejected(reason, temporary);
@@ -342,7 +347,7 @@ impl Instance {
         }
         let Some(list) = text::between(rest, b" listed by domain ", b" ") else { return false };
         let slot = self.dnsbl_slot(Some(list).filter(|list| crate::postfix::log::refusal::is_host_name(list)), true);
-        self.state.dnsbl.at(slot).listed += 1;
+        self.state.dnsbl.at(slot).listed += self.times;
         true
     }
 }

@@ -39,14 +39,14 @@ pub(super) struct Strangers {
 }
 
 impl Strangers {
-    /// A line of nobody's; `name` is what stands before its program.
-    pub(super) fn note(&mut self, kind: Kind, name: &[u8]) {
+    /// So many lines of nobody's; `name` is what stands before their program.
+    pub(super) fn note(&mut self, kind: Kind, name: &[u8], times: u64) {
         let counter = match kind {
             Kind::Unread => &mut self.unread,
             Kind::Postfix => &mut self.postfix,
             Kind::Other => &mut self.others,
         };
-        *counter = counter.saturating_add(1);
+        *counter = counter.saturating_add(times);
         if kind == Kind::Postfix && self.name.as_bytes() != name {
             self.name = text::name(name);
         }
@@ -102,7 +102,7 @@ mod tests {
 
     fn noted(kind: Kind, times: u64) -> Strangers {
         let mut strangers = Strangers::default();
-        (0..times).for_each(|_| strangers.note(kind, b"other"));
+        strangers.note(kind, b"other", times);
         strangers
     }
 
