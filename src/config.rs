@@ -316,6 +316,47 @@ pub struct Log {
     pub queue_ids: usize,
     /// Rows of postfixSenderTable an instance.
     pub senders: u32,
+    /// Rows of postfixDestinationTable an instance, beside those of `watch` and `(other)`.
+    pub destinations: u32,
+    /// Domains of mail servers whose mail counts as another's, each as `domain name`, beside the providers that are known.
+    #[serde(deserialize_with = "aliases")]
+    pub destination_aliases: Vec<String>,
+    /// Rows of postfixClientTable an instance. Addresses are personal data: 0, the default, keeps and shows none.
+    pub clients: u32,
+    /// What always has its row, and what postfixHealth says of destinations and users.
+    pub watch: Watch,
+}
+
+/// `log.watch:`
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields, default)]
+pub struct Watch {
+    /// Always rows of postfixDestinationTable: domains of mail servers, names of providers, transports.
+    pub destinations: Vec<String>,
+    /// Always rows of postfixSenderTable: SASL user names.
+    pub users: Vec<String>,
+    /// Say in postfixHealth which destination took mail before and puts all of it off now.
+    pub report_destinations: bool,
+    /// How long it must have done so.
+    #[serde(deserialize_with = "duration")]
+    pub deferred_for: Duration,
+    /// Say in postfixHealth which user sends more than `user_limit`, or much more than others while logins under its name fail.
+    pub report_users: bool,
+    /// More messages or recipients of one user within an hour are too many; 0: no such number.
+    pub user_limit: u32,
+}
+
+impl Default for Watch {
+    fn default() -> Self {
+        Self {
+            destinations: Vec::new(),
+            users: Vec::new(),
+            report_destinations: true,
+            deferred_for: Duration::from_secs(900),
+            report_users: true,
+            user_limit: 0,
+        }
+    }
 }
 
 impl Default for Log {
@@ -329,6 +370,10 @@ impl Default for Log {
             olddir: Vec::new(),
             queue_ids: 262_144,
             senders: 20,
+            destinations: 50,
+            destination_aliases: Vec::new(),
+            clients: 0,
+            watch: Watch::default(),
         }
     }
 }
@@ -346,6 +391,23 @@ pub enum LogStart {
 
 fn addresses<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Address>, D::Error> {
     Address::list(&String::deserialize(deserializer)?).map_err(de::Error::custom)
+}
+
+/// `domain name`: mail to servers of the one counts as the other's.
+pub fn alias(line: &str) -> Option<(&str, &str)> {
+    let mut words = line.split_whitespace();
+    let alias = (words.next()?, words.next()?);
+    words.next().is_none().then_some(alias)
+}
+
+fn aliases<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let lines = Vec::<String>::deserialize(deserializer)?;
+    match lines.iter().find(|line| alias(line).is_none()) {
+        Some(line) => Err(de::Error::custom(format!(
+            "`{line}` is no alias; write 'DOMAIN NAME': the domain of the mail servers, and what it is to count as"
+        ))),
+        None => Ok(lines),
+    }
 }
 
 fn oid<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Oid, D::Error> {

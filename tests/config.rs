@@ -44,7 +44,9 @@ fn every_key_is_taken() {
          - config_directory: /etc/postfix-in\n  log: { journal: true }\n\
          - config_directory: /etc/postfix-no\n  log: none\n\
          log:\n  hosts: [mx1]\n  filters: ['smtp-amavis']\n  reinject_labels: [reinject]\n  from: start\n  \
-         queue_ids: 1000\n  senders: 5\n\
+         queue_ids: 1000\n  senders: 5\n  destinations: 7\n  \
+         destination_aliases: ['a.example b.example']\n  clients: 3\n  \
+         watch: { destinations: [google.com], users: [alice], report_users: false, deferred_for: 1h, user_limit: 9 }\n\
          queue: { domains: 10 }\n",
     );
     assert_eq!(config.agentx.address.len(), 2);
@@ -57,6 +59,14 @@ fn every_key_is_taken() {
     assert_eq!(out.command_directory.as_deref(), Some("/opt/sbin".as_ref()));
     assert_eq!((&journal.log, &none.log), (&LogSource::Journal, &LogSource::None));
     assert_eq!((config.log.from, config.log.queue_ids, config.queue.domains), (LogStart::Start, 1000, 10));
+    assert_eq!((config.log.destinations, config.log.clients, config.log.destination_aliases.len()), (7, 3, 1));
+    let watch = &config.log.watch;
+    assert_eq!(
+        (&watch.destinations[..], &watch.users[..]),
+        (&["google.com".to_owned()][..], &["alice".to_owned()][..])
+    );
+    assert_eq!((watch.report_destinations, watch.report_users, watch.user_limit), (true, false, 9));
+    assert_eq!(watch.deferred_for, Duration::from_secs(3_600));
 }
 
 #[test]
@@ -87,6 +97,8 @@ fn a_wrong_value_is_told_what_would_be_right() {
         ("instances:\n- log: mail.log\n", "2:", "{ files: [/path, …] }"),
         ("instances:\n- log: { files: [], journal: false }\n", "2:", "files"),
         ("log: { from: begin }", "1:", "start"),
+        ("log: { destination_aliases: [google.com] }", "1:", "write 'DOMAIN NAME'"),
+        ("log: { watch: { deferred_for: 15 } }", "1:", "write 500ms, 30s, 5m or 1h"),
         ("state_directory: [a]\n", "1:", ""),
         ("instances:\n- config_directory: etc/postfix\n", "2:21: ", "absolute path"),
         (

@@ -12,6 +12,7 @@ mod check;
 mod coming_from;
 mod common;
 mod config;
+mod destination;
 mod garbage;
 mod grammar;
 mod harness;

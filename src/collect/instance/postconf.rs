@@ -43,6 +43,7 @@ const PARAMETERS: &[&str] = &[
     "queue_run_delay",
     "service_throttle_time",
     "setgid_group",
+    "smtp_tls_loglevel",
     "smtpd_client_restrictions",
     "smtpd_data_restrictions",
     "smtpd_end_of_data_restrictions",

@@ -1,11 +1,13 @@
 //! Log files from start to end through the same engine, for `postfix-agentx count`.
 //!
 //! Whatever syslog_name a program of Postfix uses is an instance here, numbered as they appear. Nothing is saved and nothing
-//! locked. What only a running daemon has (sessions, ages, dates, the last hour) is not printed.
+//! locked. What only a running daemon has (sessions, ages, dates, the last hour) is not printed. The busiest are those of the
+//! whole log.
 
 use super::{
+    busiest_tables::Shown,
     counters::Totals,
-    engine::{Engine, Options, Source},
+    engine::{Engine, Options, Ranks, Source},
     flow::Filter,
     patterns::Matcher,
     publish,
@@ -61,6 +63,8 @@ pub fn count(files: &[PathBuf], config: &Config, progress: &mut dyn FnMut(usize)
         discover: true,
         filters: config.log.filters.iter().filter_map(|filter| Filter::new(filter)).collect(),
         reinject_labels: config.log.reinject_labels.iter().map(|label| label.clone().into_bytes()).collect(),
+        // Which of them are the busiest is known at the end.
+        ranks: Ranks::new(&config.log).of_all(),
     };
     let mut engine = Engine::new(options);
     engine.matcher = Matcher::new(&config.patterns, Default::default());
@@ -72,7 +76,7 @@ pub fn count(files: &[PathBuf], config: &Config, progress: &mut dyn FnMut(usize)
         judge(file, &source)?;
         sources.push((file, source));
     }
-    let values = result(&engine, &sources, config.log.senders as usize);
+    let values = result(&engine, &sources, Shown::new(config, true));
     Ok(Counted { values, unrecognised: engine.examples.take().unwrap_or_default() })
 }
 
@@ -122,10 +126,13 @@ fn judge(path: &Path, source: &Source) -> Result<(), CountError> {
     }
 }
 
-fn result(engine: &Engine, sources: &[(&PathBuf, Source)], senders: usize) -> Vec<(String, Value)> {
+/// Of the last hour, which a file has not.
+const LAST_HOUR: [&str; 3] = ["postfixSenderMessages", "postfixSenderRecipients", "postfixSenderAuthFailures"];
+
+fn result(engine: &Engine, sources: &[(&PathBuf, Source)], shown: Shown) -> Vec<(String, Value)> {
     let root = Oid::from([1, 3]);
     let publisher = Publisher::new(root.clone(), TABLES);
-    let mut fragments = publish::fragments(engine, |_| true, &[], senders);
+    let mut fragments = publish::fragments(engine, |_| true, &[], shown);
     let mut totals = Totals::default();
     engine.instances.iter().for_each(|i| totals.add(&Totals::default(), &Totals::of(&i.state)));
     fragments.push(TOTAL_MAIL.fragment(&[TotalRow { totals: Some(totals), since: 0, sessions: None }]));
@@ -166,12 +173,13 @@ fn result(engine: &Engine, sources: &[(&PathBuf, Source)], senders: usize) -> Ve
         "CountersAge",
         "LastLineAge",
         "LastMatchAge",
+        "ReasonAge",
     ];
     let walked = publisher.view();
     let values = walked.walk(Instant::now()).filter_map(|(oid, value)| {
         let below = oid.as_slice().strip_prefix(root.as_slice())?;
         let (column, (name, _)) = (1..=below.len()).find_map(|n| columns.get_key_value(&below[..n]))?;
-        if daemons.iter().any(|end| name.ends_with(end)) || name.starts_with("postfixSender") {
+        if daemons.iter().any(|end| name.ends_with(end)) || LAST_HOUR.contains(name) {
             return None;
         }
         let index = &below[column.len()..];

@@ -3,7 +3,10 @@
 //! All counts have 64 bits. Units are those of the objects: messages, recipients, deliveries (one `status=` line),
 //! commands (one refused RCPT, MAIL, …), sessions, events, lines.
 
-use super::{codes::Codes, ids::Ids, reasons::Bounces, senders::Senders, sizes::Sizes, tls::Tls};
+use super::{
+    clients::Clients, codes::Codes, destinations::Destinations, engine::Ranks, ids::Ids, reasons::Bounces,
+    senders::Senders, sizes::Sizes, tls::Tls,
+};
 use crate::collect::registry::{NAMES, Registry};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
@@ -260,6 +263,11 @@ impl<T: Default> Named<T> {
         slot
     }
 
+    /// The name of a slot; none of that of `(other)`.
+    pub fn name(&self, slot: usize) -> Option<&str> {
+        self.names.name(u32::try_from(slot + 1).ok()?)
+    }
+
     /// Whether `name` has a slot of its own.
     pub fn has(&self, name: &str) -> bool {
         self.names.get(name).is_some()
@@ -344,6 +352,8 @@ pub struct State {
     pub sizes: Sizes,
     pub tls: Tls,
     pub senders: Senders,
+    pub destinations: Destinations,
+    pub clients: Clients,
     pub smtpd: Named<Smtpd>,
     pub postscreen: Postscreen,
     /// By postfixRejectReason - 1: temporary, permanent.
@@ -377,7 +387,6 @@ impl State {
             self.smtpd.are_plausible(),
             self.dnsbl.are_plausible(),
             self.messages.are_plausible(),
-            self.senders.are_plausible(),
         ];
         named.into_iter().all(|plausible| plausible) && self.services.len() <= NAMES + 1
     }
@@ -391,6 +400,13 @@ impl State {
             (self.messages.refused, "programs"),
         ];
         tables.into_iter().filter_map(|(refused, what)| refused.then_some(what))
+    }
+
+    /// Takes over how many rows tables of the busiest have, and which rows they always have.
+    pub(super) fn arrange(&mut self, ranks: &Ranks) {
+        self.senders.arrange(ranks.senders, &ranks.users);
+        self.destinations.arrange(ranks.destinations, &ranks.watched, &ranks.aliases);
+        self.clients.arrange(ranks.clients);
     }
 }
 

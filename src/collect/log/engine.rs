@@ -9,7 +9,9 @@ use super::{
     count::UNRECOGNISED,
     counters::{ServiceEvents, State},
     flow::Filter,
+    organisation::Aliases,
     patterns::Matcher,
+    ranked::PLACES,
     reject::DnsList,
     strangers::{Kind, Strangers},
     template::{Patterns, Template},
@@ -19,6 +21,7 @@ use crate::{
         instance::Owner,
         registry::{NAMES, OTHER_NAME},
     },
+    config,
     postfix::log::{
         Line, Severity, Tag,
         address::Form,
@@ -29,12 +32,13 @@ use crate::{
 use memchr::memchr;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// So many tags of one file are remembered; Postfix has some dozens.
 const TAGS: usize = 4_096;
 /// Syslog daemons say every ten minutes at the latest how often a line was repeated, and no host logs thousands a second
 /// all that time. A greater number is not believed: the line is one that is not understood.
-const REPETITIONS: u32 = 1_000_000;
+pub(super) const REPETITIONS: u32 = 1_000_000;
 
 /// What holds for all logs.
 #[derive(Clone, Debug)]
@@ -49,12 +53,50 @@ pub struct Options {
     pub filters: Vec<Filter>,
     /// Reinjecting labels of instances met that way.
     pub reinject_labels: Vec<Vec<u8>>,
+    /// Tables of the busiest.
+    pub ranks: Ranks,
+}
+
+/// How many rows the tables of the busiest have, and which names always have one.
+#[derive(Clone, Debug, Default)]
+#[allow(missing_docs, reason = "each is the key of the configuration that is called so")]
+pub struct Ranks {
+    pub senders: usize,
+    pub users: Vec<String>,
+    pub destinations: usize,
+    pub watched: Vec<String>,
+    pub clients: usize,
+    /// `log.destination_aliases`, behind the shipped ones.
+    pub(super) aliases: Arc<Aliases>,
+}
+
+impl Ranks {
+    /// As configured.
+    pub fn new(config: &config::Log) -> Self {
+        let places = |rows: u32| usize::try_from(rows).unwrap_or(usize::MAX);
+        Self {
+            senders: places(config.senders),
+            users: config.watch.users.clone(),
+            destinations: places(config.destinations),
+            watched: config.watch.destinations.clone(),
+            clients: places(config.clients),
+            aliases: Arc::new(Aliases::new(&config.destination_aliases)),
+        }
+    }
+
+    /// As many rows as there can be, to choose among them in the end.
+    pub(super) fn of_all(mut self) -> Self {
+        let all = |rows: usize| if rows > 0 { PLACES } else { 0 };
+        (self.senders, self.destinations, self.clients) =
+            (all(self.senders), all(self.destinations), all(self.clients));
+        self
+    }
 }
 
 impl Default for Options {
     fn default() -> Self {
-        let (hosts, filters, reinject_labels) = Default::default();
-        Self { hosts, queue_ids: 262_144, discover: false, filters, reinject_labels }
+        let (hosts, filters, reinject_labels, ranks) = Default::default();
+        Self { hosts, queue_ids: 262_144, discover: false, filters, reinject_labels, ranks }
     }
 }
 
@@ -79,6 +121,8 @@ pub struct Settings {
     pub addresses: Form,
     /// DNS lists its configuration names; `None` where it is not known.
     pub dnsbl: Option<Vec<DnsList>>,
+    /// Its TLS sessions with servers are logged (smtp_tls_loglevel).
+    pub logs_tls: bool,
 }
 
 impl Settings {
@@ -119,6 +163,15 @@ pub struct Instance {
     pub(super) times: u64,
     /// The program whose process master lost last, and the entry it served: what it throttles next.
     pub(super) lost: Option<(String, Option<usize>)>,
+    /// The line that is being read.
+    pub(super) reading: Reading,
+}
+
+/// Of the line that is being read: when it was written, seconds since 1970, and which process wrote it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Reading {
+    pub now: i64,
+    pub pid: Option<u32>,
 }
 
 /// What was read from one file or journal.
@@ -316,6 +369,7 @@ impl Engine {
     /// Adds an instance with what it has counted so far. Returns its position.
     pub fn add(&mut self, settings: Settings, mut state: State) -> usize {
         state.ids.set_limit(self.options.queue_ids);
+        state.arrange(&self.options.ranks);
         self.instances.push(Instance { settings, state, ..Instance::default() });
         self.instances.len() - 1
     }
@@ -412,6 +466,7 @@ impl Engine {
         source.strangers.clear();
         let now = self.now;
         let Some(instance) = self.instances.get_mut(sender.instance) else { return };
+        instance.reading = Reading { now, pid: line.pid };
         instance.times = times;
         let (severity, body) = text::severity(line.text);
         let message = instance.state.messages.at(sender.message);

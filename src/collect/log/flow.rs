@@ -2,7 +2,8 @@
 
 use super::{
     counters::{DELAY_LIMITS, Mail, STAGES},
-    engine::{Instance, Program, Sender},
+    destinations::{Event, Moved},
+    engine::{Instance, Program, Reading, Sender},
     ids::Origin,
     tls::Direction,
 };
@@ -97,11 +98,14 @@ impl Instance {
                     mail.received_recipients = mail.received_recipients.saturating_add(recipients);
                     state.sizes.count(size, recipients, self.times);
                     if sender != 0 {
-                        state.senders.recipients(sender - 1, recipients, now);
+                        state.senders.recipients(sender, recipients, now);
                     }
                 }
                 Some((Origin::Internal, _)) => mail.internal_messages += self.times,
                 Some((Origin::Reinjected | Origin::Requeued | Origin::Retry, _)) | None => {}
+            }
+            if rest.starts_with(b"from=<>,") {
+                state.ids.from_nobody(id);
             }
         } else if let Some(status) = returned(rest) {
             match status {
@@ -141,12 +145,12 @@ impl Instance {
         let Some(delivery) = delivery(rest, self.settings.addresses) else { return false };
         let state = &mut self.state;
         let mail = &mut state.mail;
-        let mut aside = Default::default();
+        let (mut aside, mut known, before) = (Default::default(), Default::default(), Moved::of(mail));
         let transport = if sender.program.delivers() { state.transports.at(sender.service) } else { &mut aside };
         transport.connections_reused += u64::from(delivery.reused) * self.times;
         match delivery.status {
             b"sent" => {
-                let known = state.ids.delivery(id, false, self.times);
+                known = state.ids.delivery(id, false, self.times);
                 transport.sent += self.times;
                 let filter =
                     sender.filter || self.settings.filters.iter().any(|f| f.takes(sender.program, delivery.relay));
@@ -171,7 +175,7 @@ impl Instance {
                 }
             }
             b"deferred" | b"SOFTBOUNCE" => {
-                let known = state.ids.delivery(id, true, self.times);
+                known = state.ids.delivery(id, true, self.times);
                 transport.deferrals += self.times;
                 mail.deferrals += self.times;
                 mail.deferred_messages += u64::from(known.newly_deferred) * self.times;
@@ -183,7 +187,7 @@ impl Instance {
                 state.defers[DeferReason::from(cause) as usize - 1] += self.times;
             }
             b"bounced" => {
-                state.ids.delivery(id, false, self.times);
+                known = state.ids.delivery(id, false, self.times);
                 transport.bounced += self.times;
                 mail.bounced += self.times;
                 state.bounces.count(&delivery, self.times);
@@ -204,6 +208,18 @@ impl Instance {
         if let Some(code) = delivery.dsn {
             state.dsn.count(code, self.times);
         }
+        let delivers = sender.program.delivers();
+        state.destinations.delivery(&Event {
+            delivery: &delivery,
+            id,
+            pid: self.reading.pid,
+            speaks: matches!(sender.program, Program::Client | Program::Error),
+            transport: label(state.transports.name(sender.service).filter(|_| delivers).unwrap_or_default()),
+            known,
+            delay: timing(&delivery, known.first)[4],
+            moved: Moved::of(&state.mail).since(before),
+            now: self.reading.now,
+        });
         true
     }
 
@@ -211,14 +227,19 @@ impl Instance {
     /// smtp_trouble.c logs any reason there while another server is left to try.
     pub(super) fn client(&mut self, sender: &Sender, id: Option<QueueId>, rest: &[u8]) -> bool {
         let transport = self.state.transports.at(sender.service);
+        if greeting_failed(rest) || id.is_none() && rest.starts_with(b"connect to ") {
+            transport.connect_failures += self.times;
+            let Reading { now, .. } = self.reading;
+            let transport = label(self.state.transports.name(sender.service).unwrap_or_default());
+            self.state.destinations.unreachable(rest, transport, now, self.times);
+            return true;
+        }
         if id.is_some() {
-            transport.connect_failures += u64::from(greeting_failed(rest)) * self.times;
             // A delivery line that was cut off is none.
             return !rest.starts_with(b"to=");
         }
-        if rest.starts_with(b"connect to ") || greeting_failed(rest) {
-            transport.connect_failures += self.times;
-        } else if let Some(session) = session(rest, b"to ") {
+        if let Some(session) = session(rest, b"to ") {
+            self.state.destinations.session(self.reading.pid, rest);
             transport.tls_connections += u64::from(session.new) * self.times;
             self.state.tls.session(Direction::Outbound, &session, self.times);
         } else {
@@ -425,6 +446,11 @@ fn looped(mail: &mut Mail, reason: &[u8], times: u64) {
         || (reason.starts_with(b"mail for ") && has(reason, b" loops back to myself"))
         || reason.starts_with(b"too many hops");
     mail.loops_detected += u64::from(loops) * times;
+}
+
+/// What a service is called: the label where it logs under one, else the program.
+fn label(service: &str) -> &str {
+    service.rsplit_once('/').map_or(service, |(label, _)| label)
 }
 
 /// beforeQueue, inQueue, connect, transmit, total in milliseconds. A retry logs its whole waiting time as time before the

@@ -48,8 +48,10 @@ struct Entry {
     deferred: bool,
     /// cleanup has its header: what the client does now decides nothing.
     content: bool,
-    /// The slot of the authenticated sender; 0 where there is none.
-    sender: u16,
+    /// The null sender's: a notice, as somebody made this host send.
+    notice: bool,
+    /// The number of the authenticated sender; 0 where there is none.
+    sender: u32,
     /// Which entry of `order` is this one's.
     turn: u32,
     recipients: u32,
@@ -69,6 +71,8 @@ pub struct Known {
     pub retried: bool,
     /// This deferral is the first of a message in its first activation.
     pub newly_deferred: bool,
+    /// Of the null sender: whoever forges senders chooses its recipients.
+    pub notice: bool,
 }
 
 /// The memory.
@@ -107,7 +111,7 @@ impl Ids {
     }
 
     /// A message begins. It replaces an older one of the same id: ids are used again.
-    pub fn open(&mut self, id: QueueId, origin: Origin, sender: u16) {
+    pub fn open(&mut self, id: QueueId, origin: Origin, sender: u32) {
         self.insert(
             id,
             Entry {
@@ -115,6 +119,7 @@ impl Ids {
                 active: false,
                 deferred: false,
                 content: false,
+                notice: false,
                 sender,
                 turn: 0,
                 recipients: 0,
@@ -125,7 +130,7 @@ impl Ids {
     }
 
     /// [`open`](Self::open), by this process: it is in no other transaction now.
-    pub fn begin(&mut self, pid: Option<u32>, id: QueueId, origin: Origin, sender: u16) {
+    pub fn begin(&mut self, pid: Option<u32>, id: QueueId, origin: Origin, sender: u32) {
         if let Some(pid) = pid {
             self.abandon(pid, false);
             if self.transactions.len() < PROCESSES {
@@ -162,8 +167,8 @@ impl Ids {
         self.open(new, origin, sender);
     }
 
-    /// The queue manager takes it up: says what it is if this is the first time, and the sender's slot.
-    pub fn activate(&mut self, id: QueueId, size: u64, recipients: u64) -> Option<(Origin, u16)> {
+    /// The queue manager takes it up: says what it is if this is the first time, and the sender's number.
+    pub fn activate(&mut self, id: QueueId, size: u64, recipients: u64) -> Option<(Origin, u32)> {
         let recipients = u32::try_from(recipients).unwrap_or(u32::MAX);
         match self.entries.get_mut(&id) {
             Some(entry) if !entry.active => {
@@ -177,11 +182,21 @@ impl Ids {
                 None
             }
             None => {
-                let (active, deferred, content, sender, turn, seen) = (true, false, true, 0, 0, 0);
+                let (active, deferred, content, notice, sender, turn, seen) = (true, false, true, false, 0, 0, 0);
                 let origin = Origin::Retry;
-                self.insert(id, Entry { origin, active, deferred, content, sender, turn, recipients, seen, size });
+                self.insert(
+                    id,
+                    Entry { origin, active, deferred, content, notice, sender, turn, recipients, seen, size },
+                );
                 None
             }
+        }
+    }
+
+    /// It is of the null sender.
+    pub fn from_nobody(&mut self, id: QueueId) {
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.notice = true;
         }
     }
 
@@ -194,6 +209,7 @@ impl Ids {
             first,
             retried: entry.active && !first,
             newly_deferred: first && deferred && !entry.deferred,
+            notice: entry.notice,
         };
         let before = entry.seen;
         entry.seen = before.saturating_add(u32::try_from(times).unwrap_or(u32::MAX));
@@ -262,9 +278,14 @@ impl Ids {
         for one in self.order.iter().filter(|one| self.current(one)) {
             let Some(entry) = self.entries.get(&one.0) else { continue };
             let id = one.0.as_bytes();
-            let flags = u8::from(entry.active) | u8::from(entry.deferred) << 1 | u8::from(entry.content) << 2;
+            let [a, b, c, d] = entry.sender.to_le_bytes();
+            let wide = [c, d] != [0, 0];
+            let flags = [entry.active, entry.deferred, entry.content, entry.notice, wide];
+            let flags = (0..).zip(flags).fold(0, |all, (bit, flag)| all | u8::from(flag) << bit);
             out.extend([id.len() as u8, entry.origin as u8, flags]);
-            out.extend(entry.sender.to_le_bytes());
+            out.extend([a, b]);
+            // Before numbers grew larger than 65,535 there were two octets.
+            out.extend([c, d].iter().filter(|_| wide));
             out.extend(entry.recipients.to_le_bytes());
             out.extend(entry.seen.to_le_bytes());
             out.extend(entry.size.to_le_bytes());
@@ -277,12 +298,15 @@ impl Ids {
         let mut ids = Self { limit: usize::MAX, evicted: u64::from_le_bytes(take(bytes)?), ..Self::default() };
         for _ in 0..u32::from_le_bytes(take(bytes)?) {
             let [length, origin, flags] = take(bytes)?;
+            let [a, b] = take(bytes)?;
+            let [c, d] = if flags & 16 != 0 { take(bytes)? } else { [0, 0] };
             let mut entry = Entry {
                 origin: Origin::from(origin)?,
                 active: flags & 1 != 0,
                 deferred: flags & 2 != 0,
                 content: flags & 4 != 0,
-                sender: u16::from_le_bytes(take(bytes)?),
+                notice: flags & 8 != 0,
+                sender: u32::from_le_bytes([a, b, c, d]),
                 turn: 0,
                 recipients: u32::from_le_bytes(take(bytes)?),
                 seen: u32::from_le_bytes(take(bytes)?),
@@ -405,7 +429,8 @@ mod tests {
     #[test]
     fn it_survives_a_restart() {
         let mut ids = Ids::default();
-        (0..1_000).for_each(|n| ids.open(id(n), Origin::Reinjected, n as u16));
+        (0..1_000).for_each(|n| ids.open(id(n), Origin::Reinjected, if n == 8 { 0x1_0002 } else { n as u32 }));
+        ids.from_nobody(id(8));
         ids.activate(id(7), 77, 5);
         ids.delivery(id(7), true, 1);
         let mut bytes = Vec::new();
@@ -415,6 +440,8 @@ mod tests {
         assert!(rest.is_empty());
         assert_eq!(again.len(), 1_000);
         assert_eq!(again.activate(id(9), 1, 1), Some((Origin::Reinjected, 9)));
+        assert_eq!(again.activate(id(8), 1, 1), Some((Origin::Reinjected, 0x1_0002)));
+        assert!(again.delivery(id(8), false, 1).notice && !again.delivery(id(9), false, 1).notice);
         let known = again.delivery(id(7), true, 1);
         assert_eq!((known.size, known.newly_deferred), (77, false));
         for cut in 0..bytes.len().min(200) {

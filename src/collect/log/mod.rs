@@ -9,19 +9,25 @@
 //! does not look like today's mail.
 
 mod admissions;
+mod busiest_tables;
+mod clients;
 mod codes;
 pub mod count;
 pub mod counters;
+mod destinations;
 pub mod engine;
 mod filters;
 mod flow;
 mod follow;
+mod hour;
 mod ids;
 mod journal;
 mod operation;
+mod organisation;
 mod patterns;
 mod places;
 mod publish;
+mod ranked;
 mod reasons;
 pub mod reject;
 mod rotated;
@@ -38,13 +44,15 @@ mod tail;
 mod template;
 mod tls;
 mod twins;
+mod watch;
 
 pub use tables::TABLES;
 
 use self::{
     admissions::{Admissions, Admitted},
+    busiest_tables::Shown,
     counters::Totals,
-    engine::{Engine, Options},
+    engine::{Engine, Options, Ranks},
     follow::Patience,
     patterns::Matcher,
     places::Places,
@@ -186,6 +194,7 @@ impl LogCollector {
         let options = Options {
             hosts: config.hosts.iter().map(|host| host.clone().into_bytes()).collect(),
             queue_ids: config.queue_ids,
+            ranks: Ranks::new(config),
             ..Options::default()
         };
         let mut engine = Engine::new(options);
@@ -527,7 +536,15 @@ impl LogCollector {
             });
             let conditions = unsaved.chain(refused).chain(warned).chain(crowded).collect();
             self.context.health.conditions("log", conditions);
+            self.context.health.conditions("log watch", self.watched());
         }
+    }
+
+    /// Destinations and accounts that somebody should look at, of instances whose log was read to its end.
+    fn watched(&self) -> Vec<Condition> {
+        let (config, now) = (&self.context.config, now());
+        let known = self.engine.instances.iter().zip(&self.members).filter(|(_, member)| member.known);
+        known.flat_map(|(i, _)| watch::conditions(i, &config.log.watch, config.privacy, now)).collect()
     }
 
     /// What was noted while the clock was ahead lies in the future, and would be of no age until then.
@@ -540,6 +557,7 @@ impl LogCollector {
         for instance in &mut self.engine.instances {
             instance.state.since = instance.state.since.min(now);
             instance.state.messages.rows_mut().for_each(|message| message.last = message.last.min(now));
+            instance.state.destinations.settle_clock(now);
         }
     }
 
@@ -567,8 +585,8 @@ impl LogCollector {
         let sessions = |i| if here { publish::sessions(i) } else { None };
         let sessions: Vec<_> = self.engine.instances.iter_mut().map(sessions).collect();
         let known = |position: usize| self.members.get(position).is_some_and(|m| m.known);
-        let senders = self.context.config.log.senders as usize;
-        let mut fragments = publish::fragments(&self.engine, known, &sessions, senders);
+        let shown = Shown::new(&self.context.config, false);
+        let mut fragments = publish::fragments(&self.engine, known, &sessions, shown);
         let whole = !self.members.is_empty() && self.members.iter().all(|m| m.known || !m.totals);
         let open = || {
             let counts = self.members.iter().zip(&sessions).filter(|(m, _)| m.totals);

@@ -101,6 +101,7 @@ impl Instance {
         if let Some(name) = login_failed(body) {
             smtpd.auth_failed += self.times;
             self.state.senders.failure(name.map(text::name).as_deref(), now, self.times);
+            self.state.clients.auth_failure(body, now, self.times);
         } else if LIMITS.iter().any(|limit| body.starts_with(limit)) {
             smtpd.limits_exceeded += self.times;
         } else if body.starts_with(b"non-SMTP command from ") || body.starts_with(b"Illegal address syntax from ") {

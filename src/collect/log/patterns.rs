@@ -5,7 +5,7 @@
 //! it counts, Postfix or not. Where a syslog daemon says that a line was repeated, the line counts as often.
 
 use super::{
-    engine::{Engine, Source},
+    engine::{Engine, REPETITIONS, Source},
     tables::instant,
 };
 use crate::{
@@ -120,7 +120,8 @@ impl Engine {
         if self.matcher.is_none() {
             return;
         }
-        match line.repeated() {
+        // What says more is no repetition, but a line like any other.
+        match line.repeated().filter(|(times, _)| *times <= REPETITIONS) {
             Some((times, None)) => {
                 let kept = std::mem::take(&mut source.previous);
                 let before = previous.unwrap_or(&kept);

@@ -207,7 +207,19 @@ pub(super) fn settings(instance: &Instance, config: &config::Log) -> Settings {
         services: services.iter().map(|entry| service(entry, &instance.syslog_name)).collect(),
         addresses: addresses(instance),
         dnsbl: filters::lists(instance, services),
+        logs_tls: logs_tls(instance, services),
     }
+}
+
+/// smtp_tls_loglevel, of main.cf or of a service.
+fn logs_tls(instance: &Instance, services: &[instance::Service]) -> bool {
+    const LEVEL: &str = "smtp_tls_loglevel";
+    let of_services = services.iter().filter_map(|service| service.entry.option(LEVEL));
+    instance
+        .parameter(LEVEL)
+        .into_iter()
+        .chain(of_services)
+        .any(|level| level.parse().is_ok_and(|level: u32| level > 0))
 }
 
 fn service(service: &instance::Service, syslog_name: &str) -> Service {

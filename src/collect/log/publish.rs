@@ -1,13 +1,14 @@
 //! From counters to rows.
 
 use super::{
+    busiest_tables::{self, Shown},
     codes,
     counters::DELAY_LIMITS,
     engine::{Engine, Instance},
     reasons, reject, sizes,
     tables::{
         DEFER_EVENTS, DELAYS, DNSBL, DSN, DelayRow, INSTANCE_LOG, InstanceLog, MAIL, MESSAGES, NamedRow, Of,
-        POSTSCREEN, REJECTS, ReasonRow, SENDERS, SERVICE_EVENTS, SMTPD, ServiceRow, SmtpdRow, TRANSPORTS,
+        POSTSCREEN, REJECTS, ReasonRow, SERVICE_EVENTS, SMTPD, ServiceRow, SmtpdRow, TRANSPORTS,
     },
     tls,
 };
@@ -35,13 +36,13 @@ pub(super) fn sessions(instance: &mut Instance) -> Option<FxHashMap<usize, u64>>
     Some(by_slot)
 }
 
-/// All tables with a row an instance, for those that are known. `sessions` by position; `senders` rows of
-/// postfixSenderTable an instance.
+/// All tables with a row an instance, for those that are known. `sessions` by position; `shown` rows
+/// of tables of the busiest.
 pub(super) fn fragments(
     engine: &Engine,
     known: impl Fn(usize) -> bool,
     sessions: &[Option<FxHashMap<usize, u64>>],
-    senders: usize,
+    shown: Shown,
 ) -> Vec<Fragment> {
     let instances =
         || engine.instances.iter().enumerate().filter(|(n, _)| known(*n)).map(|(_, i)| (i.settings.owner(), i));
@@ -61,15 +62,6 @@ pub(super) fn fragments(
     let dsn: Vec<_> = instances()
         .flat_map(|(instance, i)| {
             i.state.dsn.0.iter().map(move |(code, n)| Of { owner: instance.clone(), value: (*code, *n) })
-        })
-        .collect();
-    let busiest: Vec<_> = instances()
-        .flat_map(|(instance, i)| {
-            i.state
-                .senders
-                .busiest(senders, super::now())
-                .into_iter()
-                .map(move |value| Of { owner: instance.clone(), value })
         })
         .collect();
     let mut delays = Vec::new();
@@ -121,7 +113,6 @@ pub(super) fn fragments(
         MAIL.fragment(&mail),
         POSTSCREEN.fragment(&postscreen),
         DSN.fragment(&dsn),
-        SENDERS.fragment(&busiest),
         DELAYS.fragment(&delays),
         DEFER_EVENTS.fragment(&defers),
         REJECTS.fragment(&rejects),
@@ -134,6 +125,7 @@ pub(super) fn fragments(
     for table in [tls::fragments, reasons::fragments, codes::fragments, sizes::fragments] {
         fragments.extend(table(&of_each));
     }
+    fragments.extend(busiest_tables::fragments(engine, known, shown));
     fragments
 }
 

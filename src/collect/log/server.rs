@@ -40,6 +40,7 @@ impl Instance {
                 }
                 if rest.starts_with(b"connect from ") {
                     self.state.smtpd.at(by.service).connects += self.times;
+                    self.state.clients.connect(&rest[13..], now, self.times);
                     if let Some(pid) = pid {
                         // One process serves one client at a time; this bounds what a log full of strange pids can do.
                         if self.state.sessions.len() < 65_536 {
@@ -134,7 +135,7 @@ impl Instance {
         }
         mail.received_smtp += self.times;
         let sender = match name {
-            Some(name) => self.state.senders.message(&text::name(name), now, self.times).saturating_add(1),
+            Some(name) => self.state.senders.message(&text::name(name), now, self.times),
             None => 0,
         };
         self.state.ids.begin(pid, id, Origin::Received, sender);
@@ -147,6 +148,7 @@ impl Instance {
                 let proxy = action == b"proxy-reject";
                 // `proxy-reject: END-OF-MESSAGE: 554 …` has no client; an empty reply is a proxy that hung up.
                 let refused = if proxy { proxied(details) } else { refusal(details) }.unwrap_or_default();
+                self.state.clients.reject(refused.client, self.reading.now, self.times);
                 let temporary = refused.temporary.unwrap_or(proxy);
                 let end =
                     [b"END-OF-MESSAGE", &b"DATA"[..], b"BDAT"].iter().any(|stage| refused.stage.starts_with(stage));
@@ -299,6 +301,7 @@ impl Instance {
             p.stress_mode += self.times;
         } else if let Some(details) = rest.strip_prefix(b"reject: ") {
             p.rejects += self.times;
+            self.state.clients.reject(details, self.reading.now, self.times);
             let reply = screened(details);
             p.ports_busy +=
                 u64::from(matches!(reply, b"all server ports busy" | b"all screening ports busy")) * self.times;

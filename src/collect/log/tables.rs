@@ -1,12 +1,12 @@
 //! The tables of the log: what a counter is called.
 
 use super::{
+    busiest_tables::{CLIENTS, DESTINATIONS, SENDERS},
     codes::REJECT_CODES,
     counters::{Dnsbl, Mail, Message, Postscreen, ServiceEvents, Smtpd, Totals, Transport},
     engine::SourceCounters,
     patterns::PATTERNS,
     reasons::BOUNCE_REASONS,
-    senders::Sender,
     sizes::SIZES,
     template::Template,
     tls::{CIPHERS_TABLE, POLICIES, TLS},
@@ -15,7 +15,7 @@ use crate::{
     collect::instance::Owner,
     mib::{
         AnyTable,
-        Get::{Age, Counter32, Counter64, DateAndTime, Gauge32, Integer, Personal, Text, Unsigned32},
+        Get::{Age, Counter32, Counter64, DateAndTime, Gauge32, Integer, Text, Unsigned32},
         Index, Table, column, scalars, text,
     },
     smi::{Octets, date_and_time},
@@ -41,6 +41,8 @@ pub static TABLES: &[&dyn AnyTable] = &[
     &REJECT_CODES,
     &SIZES,
     &PATTERNS,
+    &DESTINATIONS,
+    &CLIENTS,
     &SMTPD,
     &POSTSCREEN,
     &REJECTS,
@@ -362,18 +364,6 @@ pub(super) static DEFER_EVENTS: Table<ReasonRow> = Table {
     columns: &[
         column(1, "postfixDeferEventName", Text(|r| Some(r.owner.row(r.name)))),
         column(2, "postfixDeferEventDeferrals", Counter32(|r| Some(r.counts[0]))),
-    ],
-};
-
-pub(super) static SENDERS: Table<Of<Sender>> = Table {
-    name: "postfixSenderTable",
-    entry: &[1, 5, 6, 1],
-    index: |r| Index::from_slice(&[r.owner.index, r.value.index]),
-    columns: &[
-        column(2, "postfixSenderName", Personal(|r| Some(r.owner.row(&r.value.name)))),
-        column(3, "postfixSenderMessages", Gauge32(|r| Some(r.value.messages))),
-        column(4, "postfixSenderRecipients", Gauge32(|r| Some(r.value.recipients))),
-        column(5, "postfixSenderAuthFailures", Gauge32(|r| Some(r.value.auth_failures))),
     ],
 };
 

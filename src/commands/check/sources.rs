@@ -5,7 +5,7 @@ use crate::{
     advice,
     collect::{
         Context,
-        health::{Report, Severity, SourceKind, Status, Subject},
+        health::{Condition, Report, Severity, SourceKind, Status, Subject},
         instance::Instance,
     },
     mib::{Dictionary, View},
