@@ -9,6 +9,9 @@ use crate::{
 use rustc_hash::FxHashMap;
 use std::{collections::BTreeSet, rc::Rc, time::Instant};
 
+/// stopped(2) of postfixInstanceState.
+const STOPPED: i32 = 2;
+
 /// Where what a condition is about stands.
 #[derive(Debug)]
 pub(super) struct Target {
@@ -17,6 +20,8 @@ pub(super) struct Target {
     names: Option<Oid>,
     /// postfixServiceProcessLimit, for a condition on its percentage.
     limit: Option<Oid>,
+    /// postfixInstanceState, for a condition on its daemons.
+    instance: Option<Oid>,
 }
 
 impl Target {
@@ -30,7 +35,9 @@ impl Target {
         });
         let of_limit = object == "postfixServiceProcessPercent";
         let limit = dictionary.oid("postfixServiceProcessLimit", &[]).filter(|_| of_limit);
-        Self { column: dictionary.oid(object, &[]), names, limit }
+        let of_daemons = object == "postfixDaemonState";
+        let instance = dictionary.oid("postfixInstanceState", &[]).filter(|_| of_daemons);
+        Self { column: dictionary.oid(object, &[]), names, limit, instance }
     }
 }
 
@@ -79,7 +86,7 @@ impl<'a> Look<'a> {
                     found.and_then(|found| names.get(found)).map_or_else(|| dotted(index), |(_, name)| name.clone())
                 };
                 walk(self.view, column, self.now)
-                    .filter(|(index, _)| !self.is_single(target, index))
+                    .filter(|(index, _)| !self.is_left_out(target, index))
                     .map(|(index, value)| Found::new(name(&index), &index, Some(value)))
                     .collect()
             }
@@ -90,7 +97,7 @@ impl<'a> Look<'a> {
                     .iter()
                     .filter(|(_, name)| if is_pattern { is_like(name, pattern) } else { **name == **pattern });
                 let mut found: Vec<_> = found
-                    .filter(|(index, _)| !is_pattern || !self.is_single(target, index))
+                    .filter(|(index, _)| !is_pattern || !self.is_left_out(target, index))
                     .map(|(index, name)| Found::new(name.clone(), index, get(self, index)))
                     .collect();
                 if found.is_empty() && !is_pattern {
@@ -121,10 +128,13 @@ impl<'a> Look<'a> {
         names
     }
 
-    /// A service that may have one process has all it may have whenever it runs: whoever wants to hear of that names it.
-    fn is_single(&self, target: &Target, index: &[u32]) -> bool {
-        let limit = target.limit.as_ref().and_then(|limit| self.view.get(&limit.child(index), self.now).ok());
-        matches!(limit, Some(Value::Gauge32(1)))
+    /// What means nothing by itself; whoever wants to hear of it names it. A service that may have one process has all it
+    /// may have whenever it runs. The daemons of an instance that is stopped do not run, and that is told of the instance.
+    fn is_left_out(&self, target: &Target, index: &[u32]) -> bool {
+        let get = |column: &Oid, index: &[u32]| self.view.get(&column.child(index), self.now).ok();
+        let limit = target.limit.as_ref().and_then(|limit| get(limit, index));
+        let state = target.instance.as_ref().zip(index.get(..1)).and_then(|(state, instance)| get(state, instance));
+        matches!(limit, Some(Value::Gauge32(1))) || matches!(state, Some(Value::Integer(STOPPED)))
     }
 }
 
