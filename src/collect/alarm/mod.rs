@@ -34,7 +34,7 @@ use crate::{
     mib::{Dictionary, View},
     smi::Value,
 };
-use engine::{Growth, Rule, Told};
+use engine::{Rule, Told};
 use heartbeat::Heartbeat;
 use kept::{About, Kept};
 use moment::Moment;
