@@ -109,6 +109,20 @@ fn a_healthy_day_tells_nothing_even_without_hold_times() {
     wait_for("two looks", PATIENCE, || (stage.snmpd.get(&uptime).ok()?.number()? >= begun + 1_100).then_some(()));
     assert_eq!(stage.told(), nothing());
     assert_eq!(stage.snmpd.get(&oid("postfixAlarmsRaised", &[0])).unwrap().number(), Some(0));
+    // A stop is one notification, whatever stops with it, and a start is its end.
+    stage.postfix.stop();
+    let down = ("postfixInstanceDown".to_owned(), "instance-down: postfix".to_owned());
+    wait_for("postfixInstanceDown", PATIENCE, || (!stage.told().is_empty()).then_some(()));
+    let stopped = stage.agent.wait_ready(&stage.snmpd, &uptime).number().unwrap();
+    wait_for("one more look", PATIENCE, || (stage.snmpd.get(&uptime).ok()?.number()? >= stopped + 600).then_some(()));
+    // The queue cannot be asked any more, which is told after its hold time.
+    let told =
+        |stage: &Stage| stage.told().into_iter().filter(|(kind, _)| !kind.contains("Source")).collect::<Vec<_>>();
+    assert_eq!(told(&stage), [down.clone()]);
+    stage.postfix.start();
+    let up = ("postfixInstanceUp".to_owned(), "instance-down: postfix".to_owned());
+    wait_for("postfixInstanceUp", PATIENCE, || (told(&stage).len() > 1).then_some(()));
+    assert_eq!(told(&stage), [down, up]);
 }
 
 /// With the hold times of the default set: everything for longer than the longest of them that could be too short.

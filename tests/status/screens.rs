@@ -5,7 +5,7 @@ use crate::common::{
     Fate, PATIENCE, Port, ROOT, TestAgent, TestPostfix, TestSnmpd, capture, certificates::Authority, oid, tool,
     wait_for,
 };
-use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf, thread, time::Duration};
+use std::{fs, net::UdpSocket, os::unix::fs::PermissionsExt, path::PathBuf, thread, time::Duration};
 
 /// A tmux of its own, ended with it.
 struct Terminal {
@@ -174,10 +174,13 @@ fn every_state_of_a_host_in_both_widths() {
 
     postfix.stop();
     number("postfixHealth", 3);
+    number("postfixSourcesFailing", 1);
     show("stopped", &host, "sources ");
     postfix.start();
     number("postfixHealth", 1);
-    let nobody = Port::reserve();
-    show("hosts", &format!("-t 1 -r 1 {host} 127.0.0.9:16161 127.0.0.1:{nobody} nohost.invalid"), " hosts: ");
-    show("unreachable", "-t 1 -r 1 127.0.0.9:16161", "no answer");
+    // Somebody who never answers, and nobody.
+    let mute = UdpSocket::bind("127.0.0.9:0").unwrap();
+    let (silent, nobody) = (mute.local_addr().unwrap(), Port::reserve());
+    show("hosts", &format!("-t 1 -r 1 {host} {silent} 127.0.0.1:{nobody} nohost.invalid"), " hosts: ");
+    show("unreachable", &format!("-t 1 -r 1 {silent}"), "no answer");
 }

@@ -114,6 +114,8 @@ pub(super) struct Growth {
     /// When an earlier run was resumed. For one window nothing is said or noted, since the counter's owner may still be
     /// reading what came meanwhile.
     resumed: Option<Duration>,
+    /// Whether the counter has been seen, in this run or an earlier one.
+    is_known: bool,
 }
 
 /// A window is kept as so many samples.
@@ -122,12 +124,25 @@ const SAMPLES: u32 = 12;
 impl Growth {
     /// Goes on with the samples of an earlier run: growth in between is spread over the time in between.
     pub(super) fn resumed(samples: Vec<(Duration, u64)>, now: Duration) -> Self {
-        Self { samples: samples.into(), resumed: Some(now) }
+        Self { samples: samples.into(), resumed: Some(now), is_known: true }
     }
 
     /// What to keep for the next run.
     pub(super) fn samples(&self) -> impl Iterator<Item = (Duration, u64)> + '_ {
         self.samples.iter().copied()
+    }
+
+    /// It is not there.
+    pub(super) fn forget(&mut self) {
+        *self = Self { is_known: self.is_known, ..Self::default() };
+    }
+
+    /// A counter that was never seen, where others of its kind and instance have been since `since`: it was not there because
+    /// it was 0. Without this the first panic of a program, which brings its row along, would be no growth.
+    pub(super) fn begin(&mut self, since: Duration, now: Duration, window: Duration) {
+        if !self.is_known {
+            self.samples.push_back((since.max(now.saturating_sub(window)), 0));
+        }
     }
 
     /// Events an hour over the last `window`, rounded down; `None` before a whole window has been seen. A counter that went
@@ -137,6 +152,7 @@ impl Growth {
             self.samples.clear();
             return None;
         };
+        self.is_known = true;
         let &(at, last) = self.samples.back().unwrap_or(&(now, count.value));
         let grown = count.since(last);
         if grown > count.most() {

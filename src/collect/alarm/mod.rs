@@ -34,12 +34,12 @@ use crate::{
     mib::{Dictionary, View},
     smi::Value,
 };
-use engine::{Growth, Rule, Told};
+use engine::{Rule, Told};
 use heartbeat::Heartbeat;
 use kept::{About, Kept};
 use moment::Moment;
 use notice::{Desk, Kind};
-use rows::{Look, Target};
+use rows::{Found, Look, Target};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
@@ -97,6 +97,8 @@ struct Alarms {
     targets: Vec<Target>,
     /// By name of the alarm and of the row.
     watched: BTreeMap<String, Watched>,
+    /// Of each alarm on a rate, by its number and instance: since when there have been counters at every look.
+    present: BTreeMap<(usize, u32), Duration>,
     desk: Desk,
     heartbeat: Heartbeat,
     started: Instant,
@@ -128,6 +130,7 @@ impl Alarms {
             indices: saved.indices.unwrap_or_else(|| Registry::new(1)),
             abouts: context.config.alarms.0.iter().map(|alarm| Arc::new(About::of(alarm))).collect(),
             watched: BTreeMap::new(),
+            present: BTreeMap::new(),
             desk: Desk::default(),
             heartbeat: Heartbeat::new(context.config.heartbeat),
             started: now,
@@ -194,7 +197,9 @@ impl Alarms {
             let (Some(about), Some(target)) = (self.abouts.get(number).cloned(), self.targets.get(number)) else {
                 continue;
             };
-            for (label, value) in look.rows(target, &alarm.when.rows) {
+            let found = look.rows(target, &alarm.when.rows);
+            let instances = alarm.when.rate.map(|_| look.instances(target));
+            for Found { label, value, instance } in found {
                 let disabled = alarm.when.rows.are_any() && quiet.iter().any(|name| rows::is_of(&label, name));
                 key.clone_from(&alarm.name);
                 if !label.is_empty() {
@@ -205,8 +210,16 @@ impl Alarms {
                     changed |= self.quiet(&key);
                     continue;
                 }
-                let value = (value, alarm.when.rate);
+                let since = self.present.get(&(number, instance)).copied();
+                let value = (value, alarm.when.rate.map(|window| (window, since)));
                 changed |= self.row(&key, &rule, &about, value, elapsed, now);
+            }
+            if let Some(instances) = instances {
+                let time = self.time(now);
+                self.present.retain(|(of, instance), _| *of != number || instances.contains(instance));
+                for instance in instances {
+                    self.present.entry((number, instance)).or_insert(time);
+                }
             }
         }
         if must_touch {
@@ -232,7 +245,7 @@ impl Alarms {
         let before = self.watched.len();
         let mut given_up = false;
         for (key, watched) in self.watched.iter_mut().filter(|(_, watched)| !watched.seen && !watched.is_over) {
-            watched.growth = Growth::default();
+            watched.growth.forget();
             watched.away = watched.away.saturating_add(elapsed);
             if watched.machine.value.take().is_some() {
                 watched.since = now;
@@ -253,7 +266,7 @@ impl Alarms {
         key: &str,
         rule: &Rule,
         about: &Arc<About>,
-        (value, rate): (Option<Value>, Option<Duration>),
+        (value, rate): (Option<Value>, Option<(Duration, Option<Duration>)>),
         elapsed: Duration,
         now: Instant,
     ) -> bool {
@@ -277,7 +290,13 @@ impl Alarms {
         watched.seen = true;
         let value = match rate {
             None => value.as_ref().and_then(rows::number),
-            Some(window) => watched.growth.look(value.as_ref().and_then(rows::count), time, window),
+            Some((window, since)) => {
+                let count = value.as_ref().and_then(rows::count);
+                if let (Some(_), Some(since)) = (&count, since) {
+                    watched.growth.begin(since, time, window);
+                }
+                watched.growth.look(count, time, window)
+            }
         };
         let changed = watched.step(rule, value, elapsed, now);
         if changed {

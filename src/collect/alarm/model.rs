@@ -368,6 +368,8 @@ proptest! {
             let mail: Vec<u64> = shown.into_iter().collect();
             running.context.publisher.publish([QUEUES.fragment(&rows), MAIL.fragment(&mail)]);
 
+            let on_disk = || std::fs::read(directory.path().join(FILE.0)).ok();
+            let before = on_disk();
             running.turn(now);
             model.look(passed, step, shown);
             let (notifications, described) = sent(&mut its_queue, now.at);
@@ -379,7 +381,7 @@ proptest! {
                 prop_assert_eq!(*indices.entry(key.clone()).or_insert(watched.index), watched.index, "an index moved");
             }
 
-            if running.last_saved == now.at {
+            if on_disk() != before {
                 model.note(passed, clock);
             }
             late.drain(..).for_each(|notification| notification.settle(true));

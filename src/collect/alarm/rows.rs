@@ -7,7 +7,10 @@ use crate::{
     smi::{Objects, Oid, Value},
 };
 use rustc_hash::FxHashMap;
-use std::{rc::Rc, time::Instant};
+use std::{collections::BTreeSet, rc::Rc, time::Instant};
+
+/// stopped(2) of postfixInstanceState.
+const STOPPED: i32 = 2;
 
 /// Where what a condition is about stands.
 #[derive(Debug)]
@@ -17,6 +20,8 @@ pub(super) struct Target {
     names: Option<Oid>,
     /// postfixServiceProcessLimit, for a condition on its percentage.
     limit: Option<Oid>,
+    /// postfixInstanceState, for a condition on its daemons.
+    instance: Option<Oid>,
 }
 
 impl Target {
@@ -30,12 +35,30 @@ impl Target {
         });
         let of_limit = object == "postfixServiceProcessPercent";
         let limit = dictionary.oid("postfixServiceProcessLimit", &[]).filter(|_| of_limit);
-        Self { column: dictionary.oid(object, &[]), names, limit }
+        let of_daemons = object == "postfixDaemonState";
+        let instance = dictionary.oid("postfixInstanceState", &[]).filter(|_| of_daemons);
+        Self { column: dictionary.oid(object, &[]), names, limit, instance }
     }
 }
 
 /// The names of a table's rows by their indices, ascending.
 type Names = Rc<[(Vec<u32>, Rc<str>)]>;
+
+/// A row a condition is about.
+pub(super) struct Found {
+    /// What it is called.
+    pub(super) label: Rc<str>,
+    /// Where there is one.
+    pub(super) value: Option<Value>,
+    /// The first number of its index, which is its instance; 0 where it has none.
+    pub(super) instance: u32,
+}
+
+impl Found {
+    fn new(label: Rc<str>, index: &[u32], value: Option<Value>) -> Self {
+        Self { label, value, instance: index.first().copied().unwrap_or(0) }
+    }
+}
 
 /// One look at a View: the names of each table are read once, however many conditions are about it.
 pub(super) struct Look<'a> {
@@ -49,14 +72,13 @@ impl<'a> Look<'a> {
         Self { view, now, names: FxHashMap::default() }
     }
 
-    /// The rows a condition is about: what each is called, and the value where there is one. A row that was asked for by
-    /// name or index is among them although it is not there.
-    pub(super) fn rows(&mut self, target: &Target, rows: &Rows) -> Vec<(Rc<str>, Option<Value>)> {
+    /// The rows a condition is about. A row that was asked for by name or index is among them although it is not there.
+    pub(super) fn rows(&mut self, target: &Target, rows: &Rows) -> Vec<Found> {
         let Some(column) = &target.column else { return Vec::new() };
         let get = |look: &Self, index: &[u32]| look.view.get(&column.child(index), look.now).ok();
         match rows {
-            Rows::Scalar => vec![("".into(), get(self, &[0]))],
-            Rows::Index(index) => vec![(dotted(index), get(self, index))],
+            Rows::Scalar => vec![Found::new("".into(), &[], get(self, &[0]))],
+            Rows::Index(index) => vec![Found::new(dotted(index), index, get(self, index))],
             Rows::All => {
                 let names = self.names(target);
                 let name = |index: &Vec<u32>| {
@@ -64,8 +86,8 @@ impl<'a> Look<'a> {
                     found.and_then(|found| names.get(found)).map_or_else(|| dotted(index), |(_, name)| name.clone())
                 };
                 walk(self.view, column, self.now)
-                    .filter(|(index, _)| !self.is_single(target, index))
-                    .map(|(index, value)| (name(&index), Some(value)))
+                    .filter(|(index, _)| !self.is_left_out(target, index))
+                    .map(|(index, value)| Found::new(name(&index), &index, Some(value)))
                     .collect()
             }
             Rows::Name(pattern) => {
@@ -75,15 +97,21 @@ impl<'a> Look<'a> {
                     .iter()
                     .filter(|(_, name)| if is_pattern { is_like(name, pattern) } else { **name == **pattern });
                 let mut found: Vec<_> = found
-                    .filter(|(index, _)| !is_pattern || !self.is_single(target, index))
-                    .map(|(index, name)| (name.clone(), get(self, index)))
+                    .filter(|(index, _)| !is_pattern || !self.is_left_out(target, index))
+                    .map(|(index, name)| Found::new(name.clone(), index, get(self, index)))
                     .collect();
                 if found.is_empty() && !is_pattern {
-                    found.push((pattern.as_str().into(), None));
+                    found.push(Found::new(pattern.as_str().into(), &[], None));
                 }
                 found
             }
         }
+    }
+
+    /// The instances of which the column has rows.
+    pub(super) fn instances(&self, target: &Target) -> BTreeSet<u32> {
+        let cells = target.column.iter().flat_map(|column| walk(self.view, column, self.now));
+        cells.filter_map(|(index, _)| index.first().copied()).collect()
     }
 
     fn names(&mut self, target: &Target) -> Names {
@@ -100,10 +128,13 @@ impl<'a> Look<'a> {
         names
     }
 
-    /// A service that may have one process has all it may have whenever it runs: whoever wants to hear of that names it.
-    fn is_single(&self, target: &Target, index: &[u32]) -> bool {
-        let limit = target.limit.as_ref().and_then(|limit| self.view.get(&limit.child(index), self.now).ok());
-        matches!(limit, Some(Value::Gauge32(1)))
+    /// What means nothing by itself; whoever wants to hear of it names it. A service that may have one process has all it
+    /// may have whenever it runs. The daemons of an instance that is stopped do not run, and that is told of the instance.
+    fn is_left_out(&self, target: &Target, index: &[u32]) -> bool {
+        let get = |column: &Oid, index: &[u32]| self.view.get(&column.child(index), self.now).ok();
+        let limit = target.limit.as_ref().and_then(|limit| get(limit, index));
+        let state = target.instance.as_ref().zip(index.get(..1)).and_then(|(state, instance)| get(state, instance));
+        matches!(limit, Some(Value::Gauge32(1))) || matches!(state, Some(Value::Integer(STOPPED)))
     }
 }
 

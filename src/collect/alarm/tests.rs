@@ -115,6 +115,41 @@ fn a_rate_is_known_after_a_whole_window_and_begins_anew_where_a_counter_goes_bac
     assert_eq!(look(195, Some(2)), Some(120));
 }
 
+/// What a program's first panic brings along: its row.
+#[test]
+fn a_counter_that_comes_where_others_were_began_with_0_and_one_that_comes_back_did_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let list = "alarms: [{ name: panic, when: 'rate(postfixMessagePanics[*]) > 0/m' }]";
+    let begin = Moment::now();
+    let (mut agent, _sent) = started(directory.path(), list, begin);
+    let mut look = |second: u64, rows: &[(u32, u32, &'static str, u64)]| {
+        agent.context.publisher.publish([MESSAGES.fragment(rows)]);
+        let view = agent.context.publisher.view();
+        agent.look(&view, Moment { at: begin.at + Duration::from_secs(second), ..begin });
+        let raised = agent.watched.iter().filter(|(_, watched)| watched.machine.raised).map(|(key, _)| key.clone());
+        raised.collect::<Vec<_>>()
+    };
+    let (smtpd, other) = ((1, 2, "postfix smtpd", 4), (2, 2, "other smtpd", 7));
+    assert_eq!(look(0, &[smtpd]), [""; 0]);
+    assert_eq!(look(100, &[smtpd]), [""; 0], "what was there when the agent came is no growth");
+    assert_eq!(look(105, &[smtpd, (1, 3, "postfix tlsproxy", 1)]), ["panic: postfix tlsproxy"], "at once");
+    assert_eq!(look(110, &[smtpd, (1, 3, "postfix tlsproxy", 1), other]).len(), 1, "another instance, read since now");
+    assert_eq!(look(115, &[smtpd, other]).len(), 1, "absence clears nothing");
+    assert_eq!(look(200, &[smtpd, other, (1, 3, "postfix tlsproxy", 1)]).len(), 1);
+    assert_eq!(look(261, &[smtpd, other, (1, 3, "postfix tlsproxy", 1)]), [""; 0], "back with what it had: no growth");
+}
+
+/// What stands in for the log collector's programs.
+static MESSAGES: Table<(u32, u32, &'static str, u64)> = Table {
+    name: "postfixMessageTable",
+    entry: &[1, 7, 1, 1],
+    index: |r| Index::from_slice(&[r.0, r.1]),
+    columns: &[
+        column(2, "postfixMessageName", Get::Text(|r| Some(shown_text(r.2, 32)))),
+        column(8, "postfixMessagePanics", Get::Counter32(|r| Some(r.3))),
+    ],
+};
+
 #[test]
 fn a_row_is_its_instances() {
     assert!(rows::is_of("postfix-out", "postfix-out") && rows::is_of("postfix-out qmgr", "postfix-out"));

@@ -95,7 +95,10 @@ fn of_tables(mail: &Mail) -> Vec<Problem> {
         let text = format!("{processes} of {limit} processes: what comes beyond waits; see maxproc in master.cf");
         found.push(Problem::new(Severity::Warning, &service.name, &text));
     }
-    for probe in mail.probes.iter().flatten().filter(|probe| probe.status == Some("down")) {
+    // Where a certificate is what a probe complains of, the certificate tells it.
+    let told = mail.certificates.iter().flatten().any(|one| !matches!(one.status, Some("ok") | None));
+    let down = mail.probes.iter().flatten().filter(|probe| probe.status == Some("down"));
+    for probe in down.filter(|probe| !(told && probe.kind == Some("certificate"))) {
         let error = probe.error.as_deref().unwrap_or("down");
         found.push(Problem::new(Severity::Warning, format!("probe {}", probe.name), error));
     }
@@ -109,9 +112,13 @@ fn of_tables(mail: &Mail) -> Vec<Problem> {
             Some("unreadable") => (Severity::Warning, "cannot be read".to_owned()),
             _ => continue,
         };
-        let more = certificate.error.as_deref().map(|error| format!(": {error}")).unwrap_or_default();
+        let text = match certificate.error.as_deref() {
+            Some(error) if error.starts_with(&text) => error.to_owned(),
+            Some(error) => format!("{text}: {error}"),
+            None => text,
+        };
         let subject = format!("certificate {}", certificate.source);
-        found.push(Problem::new(severity, subject, &format!("{text}{more}")));
+        found.push(Problem::new(severity, subject, &text));
     }
     let logs = mail.logs.iter().flatten().map(|log| ("log ", log));
     let sources = mail.sources.iter().flatten().map(|source| ("source ", source));
