@@ -105,7 +105,7 @@ impl Instance {
                 Some((Origin::Reinjected | Origin::Requeued | Origin::Retry, _)) | None => {}
             }
             if rest.starts_with(b"from=<>,") {
-                state.ids.from_nobody(id);
+                state.ids.has_null_sender(id);
             }
         } else if let Some(status) = returned(rest) {
             match status {

@@ -194,7 +194,7 @@ impl Ids {
     }
 
     /// It is of the null sender.
-    pub fn from_nobody(&mut self, id: QueueId) {
+    pub fn has_null_sender(&mut self, id: QueueId) {
         if let Some(entry) = self.entries.get_mut(&id) {
             entry.notice = true;
         }
@@ -430,7 +430,7 @@ mod tests {
     fn it_survives_a_restart() {
         let mut ids = Ids::default();
         (0..1_000).for_each(|n| ids.open(id(n), Origin::Reinjected, if n == 8 { 0x1_0002 } else { n as u32 }));
-        ids.from_nobody(id(8));
+        ids.has_null_sender(id(8));
         ids.activate(id(7), 77, 5);
         ids.delivery(id(7), true, 1);
         let mut bytes = Vec::new();

@@ -75,7 +75,7 @@ impl Tls {
             return 0;
         }
         match std::str::from_utf8(name) {
-            Ok(name) if self.ciphers.has(name) || self.ciphers.slots() < CIPHERS => self.ciphers.slot(name),
+            Ok(name) if self.ciphers.has(name) || self.ciphers.slots() < CIPHERS => self.ciphers.slot(name, true),
             _ => 0,
         }
     }

@@ -420,7 +420,7 @@ mod tests {
             passing.values_mut().for_each(|since| *since = since.checked_sub(Duration::from_secs(700)).unwrap());
             let mut later = Count::new(&passing);
             later.message(&message(arrival));
-            let since = later.finish(Format::Attributes, &Wanted::new(1)).queue(QueueKind::Incoming).unwrap().oldest;
+            let since = later.finish(Format::Attributes, &Wanted::new(1, 1)).queue(QueueKind::Incoming).unwrap().oldest;
             let age = Clock::now().wall - since.unwrap();
             assert!((699..=705).contains(&age), "{wall}: {age}");
         }
