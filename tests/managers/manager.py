@@ -59,6 +59,8 @@ class Processes:
 
     def start(self, name, command, **more):
         log = open(DIRECTORY / f"{name}.log", "ab")
+        # Nothing outlives a script that is killed; a sandbox finds what works inside it, but not what runs in a tree of its own.
+        command = ["setpriv", "--pdeathsig", "KILL", *command]
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, **({"cwd": DIRECTORY} | more))
         self.started.append((name, process))
         return process
