@@ -25,6 +25,7 @@ need dovecot-imapd /usr/lib/dovecot/imap
 need dovecot-pop3d /usr/lib/dovecot/pop3
 need swaks swaks
 need pflogsumm pflogsumm
+need prometheus-postfix-exporter prometheus-postfix-exporter
 need openssl openssl
 # What logrotate may compress with.
 need bzip2 bzip2
@@ -49,6 +50,33 @@ if [[ ${1-} == managers ]]; then
         need prometheus prometheus
         need prometheus-snmp-exporter prometheus-snmp-exporter
     fi
+    if wants icinga2 "${2-}"; then
+        need icinga2-bin icinga2
+        need monitoring-plugins-standard /usr/lib/nagios/plugins/check_snmp
+    fi
+    if wants librenms "${2-}"; then
+        need monitoring-plugins-standard /usr/lib/nagios/plugins/check_snmp
+        need python3-yaml /usr/lib/python3/dist-packages/yaml/__init__.py
+    fi
+    if wants collectd "${2-}"; then need collectd-core collectd; fi
+    if wants mrtg "${2-}"; then
+        need mrtg mrtg
+        need librrds-perl /usr/share/doc/librrds-perl
+        need rrdtool rrdtool
+    fi
+    if wants munin "${2-}"; then
+        need munin /usr/share/munin/munin-update
+        need munin-node munin-node
+        need libnet-snmp-perl /usr/share/perl5/Net/SNMP.pm
+    fi
+    if wants zabbix "${2-}"; then
+        need zabbix-server-pgsql zabbix_server
+        need zabbix-frontend-php /usr/share/zabbix/index.php
+        need postgresql /usr/share/postgresql-common/pg_wrapper
+        need php-cli php
+        for module in pgsql curl xml mbstring gd bcmath ldap; do need "php-$module" "/usr/share/doc/php-$module"; done
+    fi
+    if wants zabbix7 "${2-}"; then need debootstrap debootstrap; fi
 fi
 
 # Rust: what is in PATH, if new enough; else Debian's backport for browsers, which follows upstream.
@@ -131,6 +159,11 @@ if ((${#missing[@]} > 0)); then
         apt install -y --no-install-recommends "${rust[@]}" >/dev/null
         toolchain >/dev/null || { echo "deps.sh: Debian has no Rust $wanted here (is its security archive in sources.list?)" >&2; exit 1; }
     fi
+fi
+
+# Debian 13's Zabbix, in a tree of its own: some 700 MB.
+if [[ ${1-} == managers ]] && wants zabbix7 "${2-}"; then
+    "${as_root[@]}" tests/managers/tree.sh "${CARGO_TARGET_DIR:-target}/debian13" >/dev/null
 fi
 
 # Base MIB modules. Debian keeps IETF's texts out of its SNMP packages; erlang-snmp carries those that POSTFIX-MIB imports.

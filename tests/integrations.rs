@@ -1,11 +1,16 @@
 //! The promise: what integrations/ gives to managers names objects that exist, as they are.
 //!
 //! The files are written by integrations/generate from the MIB's text; here they are read again, by other eyes: every OID
-//! below the root, every enumeration, every metric and label. So a manager that nobody can run here is covered too.
+//! below the root, every descriptor, every enumeration, every name that has to be unique. So a manager that nobody can run here
+//! is covered too, and a new folder is by being there.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+
+mod formats;
+mod prometheus;
+mod zabbix;
 
 use crate::common::{self, ROOT, TestAgent, TestPostfix, TestSnmpd, capture, tool};
 use crate::mib::{Module, module};
@@ -63,6 +68,44 @@ fn wrong(module: &Module, oid: &[u32]) -> Option<String> {
     let length = table.map_or(1, |entry_object| entry_object.index.len());
     let given = oid.len() - object.oid.len();
     (given != length).then(|| format!("{oid:?} has {given} index numbers instead of {length}"))
+}
+
+/// Our descriptors as they stand in a text: `postfix` and a capital letter. A file may call a table's rows by the table's name
+/// without its last word, and what begins so is a family: `postfixTotal…`.
+fn unknown_descriptors(module: &Module, text: &str) -> BTreeSet<String> {
+    let mib = read(&common::repository().join("mibs/POSTFIX-MIB.txt"));
+    let known = |word: &str| {
+        let table = format!("{word}Table");
+        if mib.contains(&format!("\n{word} NOTIFICATION-TYPE")) {
+            return true;
+        }
+        module.nodes.contains_key(word) || module.objects.contains_key(word) || module.objects.contains_key(&table)
+    };
+    let mut unknown = BTreeSet::new();
+    for (at, _) in text.match_indices("postfix") {
+        let before = text[..at].chars().next_back();
+        if before.is_some_and(|c| c.is_ascii_alphanumeric()) {
+            continue;
+        }
+        let rest = &text[at..];
+        let end = rest.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(rest.len());
+        let (word, after) = rest.split_at(end);
+        let named = word.as_bytes().get(7).is_some_and(u8::is_ascii_uppercase);
+        if named && !known(word) && !after.starts_with('…') && !after.starts_with("...") {
+            unknown.insert(word.to_owned());
+        }
+    }
+    unknown
+}
+
+#[test]
+fn every_descriptor_is_one_of_the_mib() {
+    let module = module();
+    for path in files() {
+        let unknown = unknown_descriptors(&module, &read(&path));
+        assert!(unknown.is_empty(), "{}: {unknown:?}", path.display());
+    }
+    assert_eq!(unknown_descriptors(&module, "postfixHealth postfixQueue postfixNoSuch postfixTotal…").len(), 1);
 }
 
 #[test]
@@ -130,14 +173,35 @@ fn enumerations(value: &Json, found: &mut Vec<(String, BTreeMap<String, String>)
     }
 }
 
+/// Enumerations in texts that are no YAML: `"postfixHealth": {"1": "ok", …}` and PRTG's lookups.
+fn lookups(text: &str) -> Vec<(String, BTreeMap<String, String>)> {
+    let mut found = Vec::new();
+    for line in text.lines() {
+        let Some((name, labels)) = line.trim().trim_end_matches(',').split_once("\": {\"1\"") else { continue };
+        let labels =
+            serde_json::from_str(&format!("{{\"1\"{labels}")).unwrap_or_else(|error| panic!("{line}: {error}"));
+        found.push((name.trim_start_matches('"').to_owned(), labels));
+    }
+    for lookup in text.split("<ValueLookup id=\"").skip(1) {
+        let name = lookup.split('"').next().unwrap_or_default().rsplit('.').next().unwrap_or_default().to_owned();
+        let values = lookup.split(" value=\"").skip(1).map(|part| {
+            let (number, rest) = part.split_once("\">").expect("a value");
+            (number.to_owned(), rest.split('<').next().unwrap_or_default().to_owned())
+        });
+        found.push((name, values.collect()));
+    }
+    found
+}
+
 #[test]
 fn every_enumeration_is_that_of_the_mib() {
     let module = module();
     let mut seen = 0;
-    for path in files().iter().filter(|path| path.extension().is_some_and(|end| end == "yml" || end == "yaml")) {
-        let document: Json = yaml(&read(path), path);
-        let mut found = Vec::new();
-        enumerations(&document, &mut found);
+    for path in files() {
+        let mut found = lookups(&read(&path));
+        if path.extension().is_some_and(|end| end == "yml" || end == "yaml") {
+            enumerations(&yaml(&read(&path), &path), &mut found);
+        }
         for (name, labels) in found {
             seen += 1;
             assert_eq!(labels, enumeration(&module, &name), "{name} in {}", path.display());
@@ -150,130 +214,36 @@ fn yaml(text: &str, path: &Path) -> Json {
     serde_yaml::from_str(text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The metrics of snmp.yml with the labels each series has.
-fn metrics() -> BTreeMap<String, BTreeSet<String>> {
-    let document = yaml(&file("prometheus/snmp.yml"), Path::new("snmp.yml"));
-    let mut found = BTreeMap::new();
-    for metric in document["modules"]["postfix"]["metrics"].as_array().expect("metrics") {
-        let name = metric["name"].as_str().expect("a name").to_owned();
-        let mut labels = BTreeSet::from(["job", "instance", "le"].map(str::to_owned));
-        for part in ["indexes", "lookups"] {
-            for label in metric[part].as_array().into_iter().flatten() {
-                labels.insert(label["labelname"].as_str().expect("a label").to_owned());
-            }
-        }
-        if !["gauge", "counter"].contains(&metric["type"].as_str().expect("a type")) {
-            labels.insert(name.clone());
-        }
-        found.insert(name, labels);
-    }
-    found
+/// The folders, one a manager.
+fn folders() -> BTreeSet<String> {
+    let root = common::repository().join("integrations");
+    let of = |path: &PathBuf| {
+        path.strip_prefix(&root).expect("below").iter().next().map(|part| part.to_string_lossy().into_owned())
+    };
+    files().iter().filter_map(of).collect()
 }
 
-/// The words of an expression that begin as our metrics do, and whether a metric or a label stands there: what braces,
-/// `by (…)`, `on (…)` and templates hold is a label.
-fn words(expression: &str) -> Vec<(String, bool)> {
-    let mut found = Vec::new();
-    let (mut braces, mut labels, mut quoted, mut word) = (0, false, false, String::new());
-    let mut last = String::new();
-    for c in expression.chars().chain([' ']) {
-        if c.is_ascii_alphanumeric() || c == '_' || c == ':' {
-            word.push(c);
-            continue;
-        }
-        if !word.is_empty() {
-            if !quoted && word.starts_with("postfix") {
-                found.push((word.clone(), braces > 0 || labels));
-            }
-            last = std::mem::take(&mut word);
-        }
-        match c {
-            '"' => quoted = !quoted,
-            _ if quoted => {}
-            '{' => braces += 1,
-            '}' => braces -= 1,
-            '(' => labels = ["by", "on", "without", "ignoring", "group_left", "group_right"].contains(&last.as_str()),
-            ')' => labels = false,
-            _ => {}
-        }
-        if !c.is_whitespace() {
-            last.clear();
-        }
-    }
-    found
-}
-
-/// Every expression of rules and panels, with the texts made of its labels.
-fn expressions() -> Vec<(String, Vec<String>)> {
-    let mut found = Vec::new();
-    let rules = yaml(&file("prometheus/postfix.rules.yml"), Path::new("postfix.rules.yml"));
-    for group in rules["groups"].as_array().expect("groups") {
-        for rule in group["rules"].as_array().expect("rules") {
-            let texts = rule["annotations"].as_object().into_iter().flat_map(|texts| texts.values());
-            let texts = texts.map(|text| text.as_str().expect("a text").to_owned()).collect();
-            found.push((rule["expr"].as_str().expect("an expression").to_owned(), texts));
-        }
-    }
-    let board: Json = serde_json::from_str(&file("grafana/postfix.json")).expect("JSON");
-    for panel in board["panels"].as_array().expect("panels") {
-        for target in panel["targets"].as_array().into_iter().flatten() {
-            let legend = target["legendFormat"].as_str().expect("a legend").to_owned();
-            found.push((target["expr"].as_str().expect("an expression").to_owned(), vec![legend]));
-        }
-    }
-    found
-}
-
+/// A manager that is quiet is not a manager that knows: each how-to says what tells of the four ways of not knowing.
 #[test]
-fn every_metric_and_label_of_rules_and_panels_exists() {
-    let metrics = metrics();
-    let rules = file("prometheus/postfix.rules.yml");
-    let mut complaints = Vec::new();
-    let expressions = expressions();
-    assert!(expressions.len() > 50, "{}", expressions.len());
-    for (expression, texts) in &expressions {
-        let words = words(expression);
-        let named: Vec<&String> = words.iter().filter(|(_, label)| !label).map(|(word, _)| word).collect();
-        assert!(!named.is_empty() || expression.starts_with("up"), "{expression}");
-        let mut labels = BTreeSet::new();
-        for name in &named {
-            match metrics.get(*name) {
-                Some(of) => labels.extend(of.clone()),
-                // A recorded series has the labels of what it is made of.
-                None if rules.contains(&format!("record: {name}\n"))
-                    || rules.contains(&format!("record: \"{name}\"\n")) =>
-                {
-                    labels.extend(metrics["postfixDelayDeliveries"].clone());
-                }
-                None => complaints.push(format!("no metric {name}: {expression}")),
-            }
+fn every_folder_has_a_document_with_its_four_alarms_and_is_in_the_packages() {
+    let documents = common::repository().join("docs/managers");
+    let documents: Vec<(PathBuf, String)> = fs::read_dir(documents)
+        .expect("docs/managers")
+        .map(|entry| entry.expect("an entry").path())
+        .map(|path| (path.clone(), read(&path)))
+        .collect();
+    for (path, text) in &documents {
+        for row in ["| nobody answers |", "| the agent is missing |", "| a source fails |", "| health |"] {
+            assert!(text.contains(row), "{} has no row {row}", path.display());
         }
-        let in_texts = texts
-            .iter()
-            .flat_map(|text| text.split("{{").skip(1))
-            .map(|part| part.split("}}").next().unwrap_or_default().trim().trim_start_matches("$labels.").to_owned());
-        let used = words.iter().filter(|(_, label)| *label).map(|(word, _)| word.clone());
-        for label in used.chain(in_texts.filter(|text| text.starts_with("postfix"))) {
-            if !labels.contains(&label) {
-                complaints.push(format!("no label {label}: {expression}"));
-            }
-        }
+        assert!(text.contains("## Checked"), "{} does not say what was run", path.display());
     }
-    assert!(complaints.is_empty(), "{}", complaints.join("\n"));
-}
-
-/// No panel lies over another, no identifier is used twice.
-#[test]
-fn the_dashboard_has_room_for_its_panels() {
-    let board: Json = serde_json::from_str(&file("grafana/postfix.json")).expect("JSON");
-    let (mut cells, mut ids) = (BTreeSet::new(), BTreeSet::new());
-    for panel in board["panels"].as_array().expect("panels") {
-        assert!(ids.insert(panel["id"].as_u64()), "{}", panel["title"]);
-        let [x, y, w, h] = ["x", "y", "w", "h"].map(|side| panel["gridPos"][side].as_u64().expect("a number"));
-        assert!(x + w <= 24, "{}", panel["title"]);
-        for cell in (x..x + w).flat_map(|x| (y..y + h).map(move |y| (x, y))) {
-            assert!(cells.insert(cell), "{} lies over another panel", panel["title"]);
-        }
+    let manifest = read(&common::repository().join("Cargo.toml"));
+    for folder in folders() {
+        let link = format!("(../../integrations/{folder}");
+        assert!(documents.iter().any(|(_, text)| text.contains(&link)), "no document of docs/managers has {link})");
+        let packed = manifest.matches(&format!("\"integrations/{folder}/")).count();
+        assert!(packed >= 2, "Cargo.toml packs integrations/{folder} {packed} times, for deb and rpm");
     }
 }
 

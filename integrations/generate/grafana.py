@@ -110,6 +110,14 @@ def flow(b, mib):
         b.panel("Destinations: put off and bounced", "timeseries", 12, 8, [(f"topk(10, sum by (postfixDestinationName) ({rate('postfixDestination' + m)}) > 0)", "{{postfixDestinationName}} " + l) for m, l in (("Deferrals", "put off"), ("Bounced", "bounced"))], unit="cps", custom=LINE)
     else:
         b.panel("Deferrals by reason", "timeseries", 12, 8, [(f"sum by (postfixDeferReason) ({rate('postfixDeferEventDeferrals')}) > 0", "{{postfixDeferReason}}")], unit="cps", custom=STACK)
+    if "postfixDestinationTable" in mib.tables:
+        b.panel("What destinations said last", "table", 24, 8, [(f"topk(20, sum by (instance, postfixDestinationName) ({rate('postfixDestinationDeferrals')} + {rate('postfixDestinationBounced')}) > 0) * on (instance, postfixDestinationName) group_right () postfixDestinationLastReason{{{INSTANCE}}}", "")],
+                hide=("Value", "postfixInstanceIndex", "postfixDestinationIndex", "postfixInstanceName"), description="The text of the latest deferral or bounce, for destinations that put off or bounce now.")
+    if "postfixBounceReasonTable" in mib.tables:
+        b.panel("Why deliveries bounce", "timeseries", 12, 8, [(f"sum by (postfixBounceReason) ({rate('postfixBounceReasonBounces')}) > 0", "{{postfixBounceReason}}")], unit="cps", custom=STACK)
+    if "postfixSizeTable" in mib.tables:
+        sizes = f"sum by (le) ({rate('postfix:size_bytes_bucket')})"
+        b.panel("Size of received mail: half and 95 % of it", "timeseries", 12, 8, [(f"histogram_quantile({q}, {sizes})", l) for q, l in ((0.5, "half of it below"), (0.95, "95 % below"))], unit="bytes", custom=LINE)
 
 
 def server(b, mib):

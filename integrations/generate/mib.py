@@ -13,6 +13,7 @@ OBJECT = re.compile(
     r"\s+DESCRIPTION\s+\"([^\"]*)\"\s+(?:INDEX\s+\{\s*([^}]*?)\s*\}\s+|AUGMENTS\s+\{\s*(\w+)\s*\}\s+)?::=\s*\{\s*(\w+)\s+(\d+)\s*\}",
     re.S,
 )
+NOTIFICATION = re.compile(r"(?m)^(\w+)\s+NOTIFICATION-TYPE\b.*?::=\s*\{\s*postfixNotifications\s+(\d+)\s*\}", re.S)
 
 
 class Object:
@@ -67,6 +68,8 @@ class Mib:
             self.oids[name] = f"{self.oids[parent]}.{number}"
             if is_object:
                 self.objects[name] = Object(match, self.oids[name])
+        # By name, its number below the root's arc 0.
+        self.notifications = {m[1]: int(m[2]) for m in NOTIFICATION.finditer(source)}
         self.tables = {}
         for entry in list(self.objects.values()):
             if entry.augments:

@@ -117,6 +117,14 @@ def seen(mib):
     yield alert("PostfixServiceSaturated", "postfixServiceProcessPercent >= 90 and postfixServiceProcessLimit > 1", "10m", "warning", "service {{ $labels.postfixServiceName }} runs at {{ $value }} % of its process limit")
     yield alert("PostfixPanicOrFatal", "increase(postfixMessagePanics[10m]) > 0 or increase(postfixMessageFatals[10m]) > 0", None, "warning", "{{ $labels.postfixMessageName }} logged a fatal error or panic")
     yield alert("PostfixSenderFlood", 'postfixSenderRecipients{postfixSenderIndex!="1"} > 500', "5m", "warning", "{{ $labels.postfixSenderName }} sent to {{ $value }} recipients within the hour")
+    if "postfixDestinationTable" in mib.tables:
+        yield alert(
+            "PostfixDestinationDefers",
+            'rate(postfixDestinationDeferrals{postfixDestinationIndex!="1"}[15m]) > 0.5 * (rate(postfixDestinationSent[15m]) + rate(postfixDestinationDeferrals[15m])) and increase(postfixDestinationDeferrals[15m]) > 20',
+            "15m",
+            "warning",
+            "{{ $labels.postfixDestinationName }} puts off more than half of the deliveries; postfixDestinationLastReason says what it answers",
+        )
     if "postfixProbeTable" in mib.tables:
         yield alert("PostfixProbeDown", 'postfixProbeStatus{postfixProbeStatus="down"} == 1', "5m", "critical", "probe {{ $labels.postfixProbeName }} fails")
         yield alert("PostfixProbeUnknown", 'postfixProbeStatus{postfixProbeStatus="unknown"} == 1', "30m", "warning", "probe {{ $labels.postfixProbeName }} could not be run")
@@ -126,7 +134,15 @@ def seen(mib):
         yield alert("PostfixCertificateBad", 'postfixCertificateStatus{postfixCertificateStatus=~"expired|notYetValid|untrusted|unreadable"} == 1', "5m", "critical", f"certificate {{{{ $labels.{name} }}}} is {{{{ $labels.postfixCertificateStatus }}}}")
     if "postfixAlarmTable" in mib.tables:
         yield alert("PostfixAlarmRaised", 'postfixAlarmState{postfixAlarmState="raised"} == 1', "1m", "warning", "configured alarm {{ $labels.postfixAlarmName }} is raised")
-        yield alert("PostfixAlarmUnknown", 'postfixAlarmState{postfixAlarmState="unknown"} == 1', "15m", "warning", "configured alarm {{ $labels.postfixAlarmName }} has no value to look at")
+        yield alert(
+            # What follows from an instance that is stopped or a source that cannot be read is told there, once.
+            "PostfixAlarmUnknown",
+            'postfixAlarmState{postfixAlarmState="unknown"} == 1\n'
+            '  unless on (job, instance) (postfixInstanceState{postfixInstanceState="stopped"} == 1 or postfixSourceStatus{postfixSourceStatus=~"failing|stale|starting"} == 1)\n',
+            "15m",
+            "warning",
+            "configured alarm {{ $labels.postfixAlarmName }} has no value to look at",
+        )
 
 
 def histogram(record, column, prefix, limits):
