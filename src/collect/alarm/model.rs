@@ -326,7 +326,14 @@ fn expected(model: &Model) -> BTreeMap<String, (Value, Value)> {
     model.rows.iter().map(row).collect()
 }
 
+/// PROPTEST_CASES, or 64.
+fn cases() -> u32 {
+    std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(64)
+}
+
 proptest! {
+    // Each saves the state file dozens of times, synced.
+    #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
     #[test]
     fn states_counts_and_notifications_are_what_the_rules_say(steps in steps()) {
         let directory = tempfile::tempdir().unwrap();
