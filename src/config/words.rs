@@ -68,7 +68,7 @@ impl MessageFormatter for Words {
 /// A type of Rust or of YAML, for people.
 fn what(expected: &str) -> Cow<'_, str> {
     let text = match expected {
-        "bool" | "a boolean" => "true or false",
+        "bool" | "boolean" | "a boolean" => "true or false",
         "u8" | "u16" | "u32" | "u64" | "u128" | "usize" => "a whole number from 0 on",
         "i8" | "i16" | "i32" | "i64" | "i128" | "isize" => "a whole number",
         "f32" | "f64" => "a number",

@@ -91,7 +91,9 @@ pub(super) fn run(args: &Check) -> Result<ExitCode, Failure> {
     findings.push(agent(&runs, tree));
     findings.push(snmpd(&config, &session, !runs.is_empty() || tree.is_some(), &conf));
     let state = &once.context.state;
-    let bad = state.refused().into_iter().chain(state.unreadable());
+    // Where the directory itself is closed that is said already, once.
+    let open = matches!(StateDirectory::probe(&config.state_directory), Ok(()) | Err(StateError::Locked { .. }));
+    let bad = state.refused().into_iter().chain(state.unreadable().into_iter().filter(|_| open));
     findings.extend(bad.map(|e| Finding::wrong("state", "state directory", &e.to_string())));
     probes::probes(&config, &mut findings);
     sources::sources(&once.context, &dictionary, &view, &mut findings);
