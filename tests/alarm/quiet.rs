@@ -118,7 +118,7 @@ fn a_healthy_day_tells_nothing_even_without_hold_times() {
     // The queue cannot be asked any more, which is told after its hold time.
     let told =
         |stage: &Stage| stage.told().into_iter().filter(|(kind, _)| !kind.contains("Source")).collect::<Vec<_>>();
-    assert_eq!(told(&stage), [down.clone()]);
+    assert_eq!(told(&stage), std::slice::from_ref(&down));
     stage.postfix.start();
     let up = ("postfixInstanceUp".to_owned(), "instance-down: postfix".to_owned());
     wait_for("postfixInstanceUp", PATIENCE, || (told(&stage).len() > 1).then_some(()));
