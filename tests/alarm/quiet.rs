@@ -13,7 +13,7 @@ use std::{
 /// The default set with hold times that a test can wait for, or with none where none is needed.
 const SHORT: &str = "alarms:
   - { name: instance-down, when: 'postfixInstanceState[*] == stopped', severity: critical }
-  - { name: daemon-down, when: 'postfixDaemonState[*] == notRunning', severity: critical }
+  - { name: daemon-down, when: 'postfixDaemonState[*] == notRunning', for: 15s, severity: critical }
   - { name: source-failing, when: 'postfixSourceStatus[*] == failing', for: 10s }
   - { name: incoming-stuck, when: 'postfixQueueOldestAge[* incoming] > 10m', clear: 5m }
   - { name: maildrop-stuck, when: 'postfixQueueOldestAge[* maildrop] > 10m', clear: 5m }
@@ -97,7 +97,7 @@ fn nothing() -> Vec<(String, String)> {
 }
 
 #[test]
-fn a_healthy_day_tells_nothing_even_without_hold_times() {
+fn a_healthy_day_tells_nothing_and_a_stop_tells_one_thing() {
     let mut stage = Stage::set(SHORT);
     for number in 1..=3 {
         stage.day(number);
@@ -114,7 +114,9 @@ fn a_healthy_day_tells_nothing_even_without_hold_times() {
     let down = ("postfixInstanceDown".to_owned(), "instance-down: postfix".to_owned());
     wait_for("postfixInstanceDown", PATIENCE, || (!stage.told().is_empty()).then_some(()));
     let stopped = stage.agent.wait_ready(&stage.snmpd, &uptime).number().unwrap();
-    wait_for("one more look", PATIENCE, || (stage.snmpd.get(&uptime).ok()?.number()? >= stopped + 600).then_some(()));
+    wait_for("longer than the hold times", PATIENCE, || {
+        (stage.snmpd.get(&uptime).ok()?.number()? >= stopped + 2_000).then_some(())
+    });
     // The queue cannot be asked any more, which is told after its hold time.
     let told =
         |stage: &Stage| stage.told().into_iter().filter(|(kind, _)| !kind.contains("Source")).collect::<Vec<_>>();
