@@ -59,6 +59,16 @@ fn blocks() -> Vec<Vec<String>> {
     blocks
 }
 
+/// Empties every text in a state.
+fn without_texts(value: &mut serde_json::Value) {
+    match value {
+        serde_json::Value::String(text) => text.clear(),
+        serde_json::Value::Array(all) => all.iter_mut().for_each(without_texts),
+        serde_json::Value::Object(members) => members.values_mut().for_each(without_texts),
+        _ => {}
+    }
+}
+
 #[test]
 fn a_strangers_text_moves_no_counter() {
     let (mut wrong, mut tried) = (Vec::new(), BTreeMap::<String, usize>::new());
@@ -75,7 +85,9 @@ fn a_strangers_text_moves_no_counter() {
                         match field {
                             Field::UserName => drop(state.remove("senders")),
                             Field::Reply => {
-                                ["defers", "bounces"].iter().for_each(|reasons| drop(state.remove(*reasons)))
+                                ["defers", "bounces"].iter().for_each(|reasons| drop(state.remove(*reasons)));
+                                // Its last words are shown as they are; they count nothing.
+                                state.get_mut("destinations").into_iter().for_each(without_texts);
                             }
                             _ => {}
                         }
