@@ -59,6 +59,18 @@ fn blocks() -> Vec<Vec<String>> {
     blocks
 }
 
+/// Takes out a destination's last words, which are shown as they are and count nothing.
+fn without_reasons(value: &mut serde_json::Value) {
+    match value {
+        serde_json::Value::Array(all) => all.iter_mut().for_each(without_reasons),
+        serde_json::Value::Object(members) => {
+            members.remove("last_reason");
+            members.values_mut().for_each(without_reasons);
+        }
+        _ => {}
+    }
+}
+
 #[test]
 fn a_strangers_text_moves_no_counter() {
     let (mut wrong, mut tried) = (Vec::new(), BTreeMap::<String, usize>::new());
@@ -70,6 +82,7 @@ fn a_strangers_text_moves_no_counter() {
                     changed[at] = replaced(line, field, text)?;
                     let (mut state, source) = counted(&changed);
                     for instance in state.as_array_mut().into_iter().flatten() {
+                        without_reasons(instance);
                         let Some(state) = instance.as_object_mut() else { continue };
                         // What a row is called is what the user is called; the classes of deferrals are the servers' words.
                         match field {
