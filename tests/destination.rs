@@ -67,22 +67,23 @@ fn serve(stream: TcpStream, mood: &AtomicU8) -> std::io::Result<()> {
         if reader.read_line(&mut line)? == 0 {
             return Ok(());
         }
-        let answer = match (line.get(..4).unwrap_or_default().to_ascii_uppercase().as_str(), mood.load(Ordering::SeqCst)) {
-            ("RCPT", LATER) => "450 4.7.1 not now",
-            ("RCPT", UNKNOWN) => "550 5.1.1 <user@c.test>: no such user",
-            ("DATA", _) => {
-                stream.write_all(b"354 go on\r\n")?;
-                while line.trim_end() != "." {
-                    line.clear();
-                    if reader.read_line(&mut line)? == 0 {
-                        return Ok(());
+        let answer =
+            match (line.get(..4).unwrap_or_default().to_ascii_uppercase().as_str(), mood.load(Ordering::SeqCst)) {
+                ("RCPT", LATER) => "450 4.7.1 not now",
+                ("RCPT", UNKNOWN) => "550 5.1.1 <user@c.test>: no such user",
+                ("DATA", _) => {
+                    stream.write_all(b"354 go on\r\n")?;
+                    while line.trim_end() != "." {
+                        line.clear();
+                        if reader.read_line(&mut line)? == 0 {
+                            return Ok(());
+                        }
                     }
+                    "250 2.0.0 taken"
                 }
-                "250 2.0.0 taken"
-            }
-            ("QUIT", _) => return stream.write_all(b"221 bye\r\n"),
-            _ => "250 mx.test",
-        };
+                ("QUIT", _) => return stream.write_all(b"221 bye\r\n"),
+                _ => "250 mx.test",
+            };
         stream.write_all(format!("{answer}\r\n").as_bytes())?;
     }
 }
@@ -186,7 +187,10 @@ fn where_mail_goes_and_who_falls_silent() {
         let text = text(&snmpd, "postfixHealthText", &[0]);
         text.contains("destination 127.0.0.2 took mail before").then_some(text)
     });
-    assert!(named.contains("for 2 s has put off all of it") && named.contains(&format!("Reason.1.{index} ")), "{named}");
+    assert!(
+        named.contains("for 2 s has put off all of it") && named.contains(&format!("Reason.1.{index} ")),
+        "{named}"
+    );
     assert_eq!(snmpd.get(&oid("postfixHealth", &[0])), Ok(Value::Integer(2)));
     assert_eq!(text(&snmpd, "postfixDestinationLastReason", &[1, index]), "421 4.7.0 busy <> come back");
     let (_, [sent, deferrals, suspended, ..]) = rows(&snmpd)["postfix 127.0.0.2"];
