@@ -132,7 +132,7 @@ fn a_wrong_value_is_told_what_would_be_right() {
         ("patterns:\n- name: a\n  regex: '(x{1000}){1000}'\n", "3:10", "size limit"),
         ("patterns:\n- name: ''\n  regex: x\n", "2:9", "1 to 64"),
         ("patterns:\n- name: a\n", "2:", "regex"),
-        ("patterns:\n- { name: a, regex: x }\n- { name: a, regex: y }\n", "3:9: ", "pattern `a` stands twice"),
+        ("patterns:\n- { name: a, regex: x }\n- { name: a, regex: y }\n", "3:11: ", "pattern `a` stands twice"),
         ("agentx: {\n", "", "test.yaml"),
         ("\tagentx: 1\n", "1:1", ""),
     ] {
