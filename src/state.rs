@@ -345,6 +345,7 @@ impl StateDirectory {
     pub fn save<T: Serialize>(&self, name: &str, version: u32, value: &T) -> Result<(), StateError> {
         let payload = serde_json::to_vec(value)
             .map_err(|e| StateError::Io { path: self.path.join(name), source: io::Error::other(e) })?;
+        debug_assert!(is_plausible(&payload), "{name} would be refused when it is loaded");
         self.save_bytes(name, version, &payload)
     }
 

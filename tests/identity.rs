@@ -99,6 +99,9 @@ fn a_restart_of_postfix_is_no_stop() {
             postfix.stop();
             postfix.start();
             longest = longest.max(stopped.elapsed());
+            // A look that finds it stopped is repeated after two seconds, which must not meet the next restart.
+            let started = Instant::now();
+            wait_for("three seconds", PATIENCE, || (started.elapsed() > Duration::from_secs(3)).then_some(()));
         }
         done.store(true, Ordering::Relaxed);
         let seen = watcher.join().unwrap();

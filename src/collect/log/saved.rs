@@ -66,6 +66,7 @@ impl Everything {
     /// In one piece.
     pub(super) fn encode(&self) -> Result<Vec<u8>, serde_json::Error> {
         let json = serde_json::to_vec(self)?;
+        debug_assert!(state::is_plausible(&json), "this state would be refused when it is loaded");
         let mut bytes = Vec::with_capacity(json.len() + 4_096);
         bytes.extend((json.len() as u32).to_le_bytes());
         bytes.extend(json);

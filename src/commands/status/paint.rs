@@ -91,23 +91,25 @@ pub(super) struct Style {
     pub(super) verbose: bool,
 }
 
-/// Where nobody says how wide.
+/// Where nobody says how wide and how high.
 const USUAL_WIDTH: usize = 80;
+const USUAL_HEIGHT: usize = 24;
 /// Columns are made for no less.
 const LEAST_WIDTH: usize = 60;
 
 impl Style {
-    /// Of standard output. What is not a terminal gets 80 columns or what COLUMNS says, and no sequences.
+    /// Of standard output. What is not a terminal gets 80 columns and 24 lines or what COLUMNS and LINES say, and no sequences.
     pub(super) fn of_stdout(verbose: bool) -> Self {
         let terminal = io::stdout().is_terminal();
         let set = |name: &str| env::var_os(name).is_some_and(|value| !value.is_empty());
         let dumb = env::var_os("TERM").is_some_and(|term| term == "dumb");
         let size = terminal.then(|| rustix::termios::tcgetwinsize(io::stdout()).ok()).flatten();
-        let columns = env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
-        let width = size.map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0).or(columns);
+        let said = |name: &str| env::var(name).ok().and_then(|number| number.parse().ok()).filter(|number| *number > 0);
+        let width = size.map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0);
+        let height = size.map(|size| usize::from(size.ws_row)).filter(|rows| *rows > 0);
         Self {
-            width: width.unwrap_or(USUAL_WIDTH).clamp(LEAST_WIDTH, 500),
-            height: size.map(|size| usize::from(size.ws_row)).filter(|rows| *rows > 0),
+            width: width.or_else(|| said("COLUMNS")).unwrap_or(USUAL_WIDTH).clamp(LEAST_WIDTH, 500),
+            height: Some(height.or_else(|| said("LINES")).unwrap_or(USUAL_HEIGHT)),
             terminal: terminal && !dumb,
             colour: terminal && !dumb && !set("NO_COLOR"),
             unicode: is_utf8(|name| env::var(name).ok()),
