@@ -4,6 +4,7 @@
 use libfuzzer_sys::fuzz_target;
 use postfix_agentx::collect::log::engine::{Engine, Options, Source};
 
+#[allow(dead_code, reason = "the texts are for the tests; the fuzzer makes its own")]
 #[path = "../../tests/log/fields.rs"]
 mod fields;
 use fields::{FIELDS, Field, replaced};

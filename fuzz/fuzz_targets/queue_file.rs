@@ -15,7 +15,8 @@ thread_local!(static READER: RefCell<Reader> = RefCell::default());
 fuzz_target!(|bytes: &[u8]| {
     READER.with_borrow_mut(|reader| {
         let mut seen = 0;
-        if let Ok(envelope) = reader.read(bytes, |address| seen += u64::from(matches!(address, Address::Recipient(_)))) {
+        if let Ok(envelope) = reader.read(bytes, |address| seen += u64::from(matches!(address, Address::Recipient(_))))
+        {
             assert_eq!(envelope.recipients, seen);
         }
     });

@@ -744,10 +744,12 @@ pub fn resume(state: &[u8], lines: &[u8]) {
         engine.add(engine::Settings { syslog_name: name.clone(), name, index, ..engine::Settings::default() }, state);
     }
     for stream in everything.streams.into_values() {
-        let mut source = engine::Source { counters: stream.counters, previous: stream.previous, ..Default::default() };
+        let mut source = engine::Source::default();
+        (source.counters, source.previous) = (stream.counters, stream.previous);
         engine.chunk(&mut source, lines);
     }
-    drop(publish::fragments(&engine, |_| true, &[], 20));
+    let shown = busiest_tables::Shown::new(&crate::config::Config::default(), true);
+    drop(publish::fragments(&engine, |_| true, &[], shown));
     for instance in &engine.instances {
         let (mut totals, mut bytes) = (everything.totals, Vec::new());
         totals.add(&instance.state.totals_seen, &Totals::of(&instance.state));
