@@ -25,6 +25,7 @@ const PARAMETERS: &[&str] = &[
     "hash_queue_depth",
     "hash_queue_names",
     "info_log_addr_form",
+    "lmtp_tls_loglevel",
     "mail_owner",
     "mail_version",
     "maillog_file",
@@ -52,6 +53,7 @@ const PARAMETERS: &[&str] = &[
     "smtpd_recipient_restrictions",
     "smtpd_relay_restrictions",
     "smtpd_sender_restrictions",
+    "smtpd_tls_loglevel",
     "syslog_facility",
     "syslog_name",
 ];

@@ -6,6 +6,7 @@ use super::{
     engine::{Engine, Instance},
     senders::Sender,
     tables::{Of, instant},
+    tls::Direction,
 };
 use crate::{
     collect::instance::Owner,
@@ -104,7 +105,8 @@ pub(super) fn fragments(engine: &Engine, known: impl Fn(usize) -> bool, shown: S
     let instances: Vec<&Instance> =
         engine.instances.iter().enumerate().filter(|(n, _)| known(*n)).map(|(_, i)| i).collect();
     let destinations = of_all(&instances, |i| {
-        let tls = i.settings.logs_tls || i.state.destinations.tls_is_logged;
+        // A delivery without a session is one in the clear where sessions are logged.
+        let tls = i.logs_tls(Direction::Outbound);
         let row = |(index, name, value)| DestinationRow { index, name, tls, value };
         i.state.destinations.rows(shown.destinations, now, shown.whole).into_iter().map(row).collect()
     });

@@ -187,8 +187,6 @@ pub struct Destinations {
     other: Destination,
     all: Counts,
     sessions: FxHashMap<u32, Session>,
-    /// TLS to a server was logged, so that a delivery without is one in the clear.
-    pub(super) tls_is_logged: bool,
     #[serde(skip)]
     names: Names,
 }
@@ -300,7 +298,6 @@ impl Destinations {
 
     /// `Trusted TLS connection established to host[address]:port: …`, also `reused`: this process has a session.
     pub(super) fn session(&mut self, pid: Option<u32>, rest: &[u8]) {
-        self.tls_is_logged = true;
         const TO: &[u8] = b" to ";
         let (Some(pid), Some(at)) = (pid, memmem::find(rest, TO)) else { return };
         let Some((server, _)) = peer(&rest[at + TO.len()..]) else { return };

@@ -121,8 +121,8 @@ pub struct Settings {
     pub addresses: Form,
     /// DNS lists its configuration names; `None` where it is not known.
     pub dnsbl: Option<Vec<DnsList>>,
-    /// Its TLS sessions with servers are logged (smtp_tls_loglevel).
-    pub logs_tls: bool,
+    /// Its TLS sessions are logged, by postfixTlsDirection - 1 (smtpd_tls_loglevel, smtp_tls_loglevel).
+    pub logs_tls: [bool; 2],
 }
 
 impl Settings {

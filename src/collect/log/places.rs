@@ -207,18 +207,19 @@ pub(super) fn settings(instance: &Instance, config: &config::Log) -> Settings {
         services: services.iter().map(|entry| service(entry, &instance.syslog_name)).collect(),
         addresses: addresses(instance),
         dnsbl: filters::lists(instance, services),
-        logs_tls: logs_tls(instance, services),
+        logs_tls: [
+            logs_tls(instance, services, &["smtpd_tls_loglevel"]),
+            logs_tls(instance, services, &["smtp_tls_loglevel", "lmtp_tls_loglevel"]),
+        ],
     }
 }
 
-/// smtp_tls_loglevel, of main.cf or of a service.
-fn logs_tls(instance: &Instance, services: &[instance::Service]) -> bool {
-    const LEVEL: &str = "smtp_tls_loglevel";
-    let of_services = services.iter().filter_map(|service| service.entry.option(LEVEL));
-    instance
-        .parameter(LEVEL)
-        .into_iter()
-        .chain(of_services)
+/// Whether one of these levels is above 0, in main.cf or of a service.
+fn logs_tls(instance: &Instance, services: &[instance::Service], levels: &[&str]) -> bool {
+    let of_services = |level| services.iter().filter_map(move |service| service.entry.option(level));
+    levels
+        .iter()
+        .flat_map(|level| instance.parameter(level).into_iter().chain(of_services(level)))
         .any(|level| level.parse().is_ok_and(|level: u32| level > 0))
 }
 

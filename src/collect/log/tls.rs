@@ -29,8 +29,8 @@ pub(super) enum Direction {
     Outbound = 2,
 }
 
-/// The labels of postfixTlsDirection, by number.
-const DIRECTIONS: [&str; 2] = ["inbound", "outbound"];
+/// The labels of postfixTlsDirection.
+const DIRECTIONS: [(Direction, &str); 2] = [(Direction::Inbound, "inbound"), (Direction::Outbound, "outbound")];
 /// OpenSSL's names of the protocols, in the order of postfixTlsProtocol; what is none of them comes last.
 const PROTOCOLS: [&[u8]; 5] = [b"SSLv3", b"TLSv1", b"TLSv1.1", b"TLSv1.2", b"TLSv1.3"];
 /// What they are called in a row's name.
@@ -88,6 +88,14 @@ impl Tls {
     }
 }
 
+impl Instance {
+    /// Whether its sessions in this direction are known: it is told to log them, or one was seen.
+    pub(super) fn logs_tls(&self, direction: Direction) -> bool {
+        let at = direction as usize - 1;
+        self.settings.logs_tls[at] || self.state.tls.sessions[at].iter().flatten().any(|sessions| *sessions > 0)
+    }
+}
+
 /// A protocol in a direction.
 pub(super) struct SessionRow {
     owner: Owner,
@@ -139,18 +147,28 @@ fn cipher_name(row: &NamedRow<Cipher>) -> Octets {
     row.owner.row(&row.name)
 }
 
+/// A row for each protocol in each direction that is known.
+fn session_rows(owner: &Owner, instance: &Instance) -> Vec<SessionRow> {
+    let mut rows = Vec::new();
+    for ((direction, label), protocols) in DIRECTIONS.into_iter().zip(&instance.state.tls.sessions) {
+        // What is not logged is not 0.
+        if !instance.logs_tls(direction) {
+            continue;
+        }
+        for ((protocol, name), trust) in (1..).zip(PROTOCOL_NAMES).zip(protocols) {
+            let name = format!("{label} {name}");
+            rows.push(SessionRow { owner: owner.clone(), direction: direction as u32, protocol, name, trust: *trust });
+        }
+    }
+    rows
+}
+
 /// The rows of all.
 pub(super) fn fragments(instances: &[(Owner, &Instance)]) -> Vec<Fragment> {
-    let mut sessions = Vec::new();
+    let sessions: Vec<_> = instances.iter().flat_map(|(owner, instance)| session_rows(owner, instance)).collect();
     let mut policies = Vec::new();
     for (owner, instance) in instances {
         let tls = &instance.state.tls;
-        for ((direction, label), protocols) in (1..).zip(DIRECTIONS).zip(&tls.sessions) {
-            for ((protocol, name), trust) in (1..).zip(PROTOCOL_NAMES).zip(protocols) {
-                let name = format!("{label} {name}");
-                sessions.push(SessionRow { owner: owner.clone(), direction, protocol, name, trust: *trust });
-            }
-        }
         // Postfix before 3.11 does not say it, and what is not said is not 0.
         if tls.policies.iter().any(|deliveries| *deliveries > 0) {
             policies.extend(Policy::ALL.iter().zip(&tls.policies).map(|((policy, label), deliveries)| Of {
@@ -176,7 +194,32 @@ pub(super) fn fragments(instances: &[(Owner, &Instance)]) -> Vec<Fragment> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::postfix::log::tls::session;
+    use crate::{
+        collect::log::{
+            counters::State,
+            engine::{Engine, Options, Settings},
+        },
+        postfix::log::tls::session,
+    };
+
+    /// smtpd_tls_loglevel and smtp_tls_loglevel are 0 unless somebody sets them.
+    #[test]
+    fn a_direction_that_is_not_logged_has_no_rows() {
+        let directions = |logs_tls, seen: bool| {
+            let mut state = State::default();
+            state.tls.sessions[1][4][0] = u64::from(seen);
+            let mut engine = Engine::new(Options::default());
+            engine.add(Settings { name: "postfix".into(), index: 1, logs_tls, ..Settings::default() }, state);
+            let instance = &engine.instances[0];
+            let rows = session_rows(&instance.settings.owner(), instance);
+            [1, 2].map(|direction| rows.iter().filter(|row| row.direction == direction).count())
+        };
+        let all = PROTOCOL_NAMES.len();
+        assert_eq!(directions([false, false], false), [0, 0]);
+        assert_eq!(directions([true, false], false), [all, 0]);
+        assert_eq!(directions([false, false], true), [0, all]);
+        assert_eq!(directions([true, true], false), [all, all]);
+    }
 
     #[test]
     fn names_that_are_no_ciphers_have_no_row() {
