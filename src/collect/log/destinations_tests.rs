@@ -217,6 +217,28 @@ fn a_destination_that_falls_silent() {
     assert_eq!(silent(&engine), 0);
 }
 
+/// Each condition decides alone: with one less, a day later or one message for another, nothing is told.
+#[test]
+fn less_than_all_of_it_is_no_silence() {
+    let told = |taken: usize, pause: i64, ids: &[&str]| {
+        let mut engine = engine(50, &[], 1_000);
+        (0..taken).for_each(|_| read(&mut engine, &[&sent("AAAAAAA", MX)]));
+        engine.now += pause;
+        for id in ids {
+            read(&mut engine, &[&deferred(id, MX, "4.3.0", "host mx1.example.com[192.0.2.1] said: 451 4.3.0 x")]);
+        }
+        engine.now += 900;
+        engine.instances[0].state.destinations.silent(900, engine.now).count()
+    };
+    let (a, b, c) = ("AAAAAAA", "BBBBBBB", "CCCCCCC");
+    assert_eq!(told(10, 86_400, &[a, b, c, a, b]), 1);
+    assert_eq!(told(9, 86_400, &[a, b, c, a, b]), 0, "it took nine");
+    assert_eq!(told(0, 0, &[a, b, c, a, b]), 0, "it never took any");
+    assert_eq!(told(10, 86_401, &[a, b, c, a, b]), 0, "it took something more than a day ago");
+    assert_eq!(told(10, 86_400, &[a, b, c, a]), 0, "four deferrals");
+    assert_eq!(told(10, 86_400, &[a, b, a, b, a]), 0, "two messages");
+}
+
 /// One line of a random log.
 fn line(kind: usize, host: usize, id: usize) -> String {
     let (id, relay) =
